@@ -1,0 +1,159 @@
+"""What :mod:`bench.stages` measures: each stage with all that comes before it, as a function of packed Batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+from scanner.batch import Batch
+from scanner.bench.floor import inflate_all
+from scanner.bursts import BURST_BYTES, Bursts
+from scanner.collector import Collector
+from scanner.formats.gzip import GZIP
+from scanner.formats.tar import TarWalker
+from scanner.formats.tar_header import BLOCK
+from scanner.formats.tar_sweep import TarSweep
+from scanner.formats.zip import walk_zip
+from scanner.model import Buffer, Member
+from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
+from scanner.probe import Probe
+from scanner.sniff import HEAD_BYTES, codec_of, container_of
+from scanner.worker import ScanWork
+
+Packed = list[memoryview]
+Work = Callable[[Packed], object]
+
+
+class Ignore:
+    """A sink that takes everything and keeps nothing: what is measured is the walker."""
+
+    def whole(self, member: Member, buffer: Buffer, start: int, end: int) -> None: ...
+    def begin(self, member: Member) -> bool:  # noqa: ARG002 - as above
+        return True
+
+    def piece(self, buffer: Buffer, start: int, end: int) -> None: ...
+    def end(self) -> None: ...
+    def fault(self, *_: object, **__: object) -> None: ...
+    def spend(self, n_bytes: int) -> None: ...
+
+
+# -- the stages, each a maker of its work, so that what is built once a process is not counted -------------------------
+
+
+def inflating() -> Work:
+    """Inflate alone, by the fastest wheel: the floor."""
+    return inflate_all
+
+
+def sweeping() -> Work:
+    """Inflate ordinary rows one behind the other, and sweep their headers together; others are inflated alone."""
+    arena = bytearray(BURST_BYTES)
+    return partial(_sweep_all, arena, TarSweep(arena))
+
+
+def bursting() -> Work:
+    """Ordinary rows to their records, others by the probe."""
+    bursts = Bursts(Probe(Limits()))
+
+    def work(packed: Packed) -> None:
+        for buffer in packed:
+            for _ in bursts(Batch.unpack(buffer)):
+                pass
+
+    return work
+
+
+def walking() -> Work:
+    """Inflate into the arena and walk tar and zip."""
+    return partial(_walk_all, Ignore)
+
+
+def collecting() -> Work:
+    """The same with the sink that a scan has: hashes, content types, what is kept for the rules."""
+    return partial(_walk_all, partial(Collector, Limits()))
+
+
+def probing() -> Work:
+    """Every row to its record by the probe: what the members mean, the blob's hash, twins."""
+    probe = Probe(Limits())
+
+    def work(packed: Packed) -> None:
+        for buffer in packed:
+            for blob in Batch.unpack(buffer):
+                probe(blob)
+
+    return work
+
+
+def working() -> Work:
+    """All that a worker does: records, statistics and Arrow columns, encoded as a shard."""
+    work = ScanWork(Limits())
+    return lambda packed: [work(batch) for batch in packed] and None
+
+
+STAGES: Final[dict[str, Callable[[], Work]]] = {
+    "inflate": inflating,
+    "sweep": sweeping,
+    "burst": bursting,
+    "shard": working,
+    "walk": walking,
+    "collect": collecting,
+    "probe": probing,
+}
+
+
+def _sweep_all(arena: bytearray, sweep: TarSweep, packed: Packed) -> None:
+    starts: list[int] = []
+    at = 0
+    for buffer in packed:
+        for blob in Batch.unpack(buffer):
+            data = blob.data
+            if data is None or codec_of(bytes(data[:HEAD_BYTES])) is not GZIP:
+                continue
+            if at + int.from_bytes(data[-4:], "little") > BURST_BYTES:
+                if starts:
+                    sweep(starts, at)
+                starts, at = [], 0
+            size = GZIP.inflate_into(data, arena, at)
+            if size and size % BLOCK == 0 and arena.startswith(b"ustar", at + 257):
+                starts.append(at)
+                at += size
+    if starts:
+        sweep(starts, at)
+
+
+def _walk_all(make_sink: Callable[[], Any], packed: Packed) -> None:
+    arena = bytearray(SMALL_BYTES)
+    limits = Limits()
+    for buffer in packed:
+        for blob in Batch.unpack(buffer):
+            if blob.data is not None:
+                _walk(blob.data, arena, make_sink(), limits)
+
+
+def _walk(data: memoryview, arena: bytearray, sink: Any, limits: Limits) -> None:
+    """One row, as the probe does it but for odd ones, which are streamed (and not walked where they are no tar)."""
+    codec = codec_of(bytes(data[:HEAD_BYTES]))
+    if codec is None:
+        if container_of(bytes(data[:1024])) == "zip":
+            walk_zip(data, sink, limits)
+        return
+    size = codec.inflate_into(data, arena)
+    if size is None:
+        _walk_stream(codec.stream(data, sink, CHUNK_BYTES), sink, limits)
+    elif container_of(bytes(arena[: min(size, 1024)])) == "tar":
+        walker = TarWalker(sink, limits)
+        walker.feed(arena, 0, size)
+        walker.close()
+
+
+def _walk_stream(pieces: Iterable[bytes], sink: Any, limits: Limits) -> None:
+    walker: TarWalker | None = None
+    for number, piece in enumerate(pieces):
+        if number == 0 and container_of(piece[:1024]) == "tar":
+            walker = TarWalker(sink, limits)
+        if walker is not None:
+            walker.feed(piece, 0, len(piece))
+    if walker is not None:
+        walker.close()

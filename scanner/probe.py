@@ -1,0 +1,392 @@
+"""One Blob to one Record: sniff, inflate, walk, interpret, keep the limits. Never raises for what is in the data.
+
+Small sound rows (nearly all) are inflated in one call into an arena that is used again and again; anything else streams
+through in pieces of constant size. Both feed the same walkers and give the same Record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from xxhash import xxh3_128_digest, xxh3_128_hexdigest
+
+from scanner import tasks
+from scanner.collector import Collector
+from scanner.formats import Codec, RowStopped
+from scanner.formats.tar import TarWalker
+from scanner.formats.text import TextSniffer, classify
+from scanner.formats.zip import walk_zip
+from scanner.model import (
+    Blob,
+    Census,
+    CodecName,
+    Fault,
+    FormatName,
+    Meaning,
+    Member,
+    MemberKind,
+    Record,
+    Status,
+    printable,
+    source_of,
+)
+from scanner.options import CHUNK_BYTES, INTERPRET_BYTES, SMALL_BYTES, Limits
+from scanner.sniff import codec_of, container_of, has_zip_tail
+from scanner.twins import Twins
+
+HIGH_RATIO: Final = 200
+"""A row that inflates to more than so many times its size is noted."""
+
+ZIP_BUFFER_BYTES: Final = 64 << 20
+"""A zip inside a codec is read up to this size: its directory stands at the end, so it has to be whole in memory."""
+
+_MARK_ROWS: Final = 32
+"""Rows between two looks at the processor's clock, which the time limit of each counts from."""
+
+_HEAD_BYTES: Final = 1024
+"""Two tar blocks: what the container is judged by."""
+
+
+class Inflated(NamedTuple):
+    """A stretch of an arena."""
+
+    arena: bytearray
+    start: int
+    end: int
+
+
+class Probe:
+    """Scans rows, one after the other. Holds an arena of ``SMALL_BYTES``; make one in each worker."""
+
+    def __init__(self, limits: Limits, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.limits = limits
+        self.streamed_rows = 0
+        self.raw_bytes = 0
+        self.timed_ns = self.timed_bytes = 0
+        """Processor time of inflating some of the rows, and the bytes that came out of them."""
+        self.twins = Twins()
+        self._chunk_bytes = chunk_bytes
+        self._arena = bytearray(SMALL_BYTES)
+        self._cpu_mark = time.process_time()
+        self._since_mark = 0
+
+    def __call__(self, blob: Blob) -> tuple[Record, Census]:
+        """The Record of a row and what it adds to the counters. The blob is not kept."""
+        data = blob.data
+        if data is None:
+            return failed_record(blob, [Fault(blob.flaw or "null-blob")]), Census()
+        blob_id = xxh3_128_hexdigest(data)
+        return self.known(blob, data, blob_id) or self.scan(blob, data, blob_id)
+
+    def known(self, blob: Blob, data: memoryview, blob_id: str) -> tuple[Record, Census] | None:
+        """What a row says whose bytes were met lately."""
+        twin = self.twins.find(blob_id, data)
+        if twin is None:
+            return None
+        self.raw_bytes += twin.record.raw_size or 0
+        return _as_of(blob, twin.record), twin.census
+
+    def scan(
+        self, blob: Blob, data: memoryview, blob_id: str, inflated: Inflated | None = None
+    ) -> tuple[Record, Census]:
+        """The same for a row that was not met. ``inflated``: what its gzip holds, where that is known already."""
+        try:
+            return self._scan(blob, data, blob_id, inflated)
+        except MemoryError:
+            raise  # the engine's to judge: a heap at its limit would fail the next rows too
+        except Exception as error:  # noqa: BLE001 - a defect of ours on one row must not cost the other rows
+            fault = Fault("internal-error", detail=f"{type(error).__name__}: {printable(str(error))[:200]}")
+            return failed_record(blob, [fault]), Census()
+
+    def _scan(self, blob: Blob, data: memoryview, blob_id: str, inflated: Inflated | None) -> tuple[Record, Census]:
+        self._since_mark += 1
+        if self._since_mark > _MARK_ROWS:
+            self._cpu_mark, self._since_mark = time.process_time(), 0
+        row = _Row(Collector(self.limits, self._cpu_mark))
+        try:
+            if inflated is None:
+                self._read(data, row)
+            else:
+                row.codec = "gzip"
+                self._read_whole(*inflated, row)
+        except RowStopped as stop:
+            row.sink.stopped(stop)
+        row.interpret()  # before anything else is inflated: what the rules asked for lies in the arena
+        try:
+            self._open_nested(row.sink)
+        except RowStopped as stop:
+            row.sink.stopped(stop)
+        self.raw_bytes += row.raw_size
+        record, census = _record(blob, data, blob_id, row), row.census()
+        self.twins.keep(data, record, census)
+        return record, census
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self, data: memoryview, row: _Row) -> None:
+        codec = codec_of(bytes(data[:32]))
+        if codec is None:
+            self._read_plain(data, row)
+            return
+        row.codec = codec.name
+        arena = self._arena
+        limit = self.limits.output_bytes
+        size = codec.inflate_into(data, arena) if self._since_mark else self.inflate_timed(codec, data, arena)
+        if size is not None and not (limit and size > limit):
+            self._read_whole(arena, 0, size, row)
+        else:
+            self.streamed_rows += 1
+            self._read_stream(codec.stream(data, row.sink, self._chunk_bytes), row)
+
+    def inflate_timed(self, codec: Codec, data: memoryview, arena: bytearray, at: int = 0) -> int | None:
+        """``inflate_into`` between two looks at the clock: on one row of 33, for the efficiency that a Run records."""
+        started_ns = time.thread_time_ns()
+        size = codec.inflate_into(data, arena, at)
+        done_ns = time.thread_time_ns()
+        if size is not None:  # a look at this clock may itself take 2 µs
+            self.timed_ns += done_ns - started_ns - (time.thread_time_ns() - done_ns)
+            self.timed_bytes += size
+        return size
+
+    def _read_plain(self, data: memoryview, row: _Row) -> None:
+        """A blob without a codec. Walkers search in place, which views cannot: a small one moves to the arena."""
+        if container_of(bytes(data[:_HEAD_BYTES])) == "zip":
+            row.raw_size = len(data)
+            row.format = "zip"
+            walk_zip(data, row.sink, self.limits)
+        elif len(data) <= SMALL_BYTES:
+            memoryview(self._arena)[: len(data)] = data  # a slice of the bytearray would copy it twice
+            row.raw_size = len(data)
+            self._walk_whole(self._arena, 0, len(data), row)
+        else:
+            pieces = (bytes(data[at : at + self._chunk_bytes]) for at in range(0, len(data), self._chunk_bytes))
+            self._read_stream(pieces, row)
+
+    def _read_whole(self, buffer: bytearray, start: int, end: int, row: _Row) -> None:
+        """What came out of a codec in one piece."""
+        row.raw_size = end - start
+        row.sink.spend(end - start)
+        self._walk_whole(buffer, start, end, row)
+
+    def _walk_whole(self, buffer: bytearray, start: int, end: int, row: _Row) -> None:
+        container = container_of(bytes(buffer[start : min(end, start + _HEAD_BYTES)]))
+        if container == "tar":
+            row.format = "tar"
+            walker = TarWalker(row.sink, self.limits)
+            walker.feed(buffer, start, end)
+            walker.close()
+            return
+        self._read_buffer(memoryview(buffer)[start:end], row, is_zip=container == "zip")
+
+    def _read_buffer(self, raw: memoryview, row: _Row, *, is_zip: bool) -> None:
+        """Raw bytes that are whole in memory and no tar."""
+        if is_zip or has_zip_tail(raw):
+            row.format = "zip"
+            walk_zip(raw, row.sink, self.limits)
+            return
+        row.format = classify(raw)
+        if not row.sink.level:
+            row.sink.pairs.append(b"\0" + xxh3_128_digest(raw))
+        if row.format in ("json", "jsonl"):
+            row.meaning = tasks.interpret_json(raw, lines=row.format == "jsonl")
+
+    def _read_stream(self, pieces: Iterable[bytes], row: _Row) -> None:
+        source = iter(pieces)
+        head = _head(source)
+        if container_of(head) == "tar":
+            row.format = "tar"
+            walker = TarWalker(row.sink, self.limits)
+            for piece in _chain(head, source):
+                row.raw_size += len(piece)
+                row.sink.spend(len(piece))
+                walker.feed(piece, 0, len(piece))
+            walker.close()
+            return
+        self._read_odd_stream(head, source, row, is_zip=container_of(head) == "zip")
+
+    def _read_odd_stream(self, head: bytes, source: Iterator[bytes], row: _Row, *, is_zip: bool) -> None:
+        """A stream that is no tar: kept whole as far as that is allowed, beyond that only told text from binary."""
+        most = ZIP_BUFFER_BYTES if is_zip else INTERPRET_BYTES
+        kept: bytearray | None = bytearray()
+        sniffer = TextSniffer()
+        for piece in _chain(head, source):
+            row.raw_size += len(piece)
+            row.sink.spend(len(piece))
+            sniffer.feed(piece)
+            if kept is not None:
+                kept += piece
+                if len(kept) > most:
+                    kept = None
+        if kept is not None:
+            self._read_buffer(memoryview(kept), row, is_zip=is_zip)
+            return
+        row.format = "zip" if is_zip else sniffer.close()
+        row.sink.fault("limit:buffer", detail=f"{row.format} of more than {most:,} bytes")
+
+    def _open_nested(self, sink: Collector) -> None:
+        """Archives inside the archive, and inside those, as deep as the limits say."""
+        while sink.nested:
+            sink.level += 1
+            for name, data in sink.take_nested():
+                sink.prefix = name + "!/"
+                self._read(memoryview(data), _Row(sink))
+
+
+class _Row:
+    """What is known so far of one row (or of one archive nested in it)."""
+
+    __slots__ = ("codec", "format", "meaning", "raw_size", "sink")
+
+    def __init__(self, sink: Collector) -> None:
+        self.sink = sink
+        self.codec: CodecName = "none"
+        self.format: FormatName | None = None
+        self.raw_size = 0
+        self.meaning: Meaning | None = None
+
+    def interpret(self) -> None:
+        """Ask the rules what the members mean, once all of them are there."""
+        sink = self.sink
+        if self.format in ("tar", "zip"):
+            sink.note_collisions()
+            names, kinds = [member.name for member in sink.read], [member.kind for member in sink.read]
+            links = [member.link for member in sink.read] if "symlink" in kinds or "hardlink" in kinds else ()
+            self.meaning = tasks.meaning_of(names, kinds, sink.contents, sink.content_digests, links)
+            sink.let_go()
+        for fault in self.meaning.faults if self.meaning is not None else ():
+            sink.fault(fault.kind, member=fault.member, offset=fault.offset, detail=fault.detail)
+
+    def census(self) -> Census:
+        """What the row adds to the counters."""
+        keys = self.meaning.json_keys if self.meaning is not None else ()
+        digests = b"".join(self.sink.digests) if self.format in ("tar", "zip") else None
+        return Census(self.sink.names, self.sink.types, keys, self.sink.lies, digests)
+
+    def status(self) -> Status:
+        """``failed`` where damage left nothing to read, ``degraded`` where it left something."""
+        if not self.sink.damaged:
+            return "ok"
+        unread = not self.sink.members if self.format in ("tar", "zip") else not self.raw_size
+        return "failed" if unread else "degraded"
+
+
+def _as_of(blob: Blob, record: Record) -> Record:
+    """The record of an earlier row with the same bytes, for this one."""
+    source = source_of(blob.file, blob.path)
+    return msgspec.structs.replace(record, source=source, path=printable(blob.path), file=blob.file, row=blob.row)
+
+
+def _record(blob: Blob, data: memoryview, blob_id: str, row: _Row) -> Record:
+    sink = row.sink
+    came_out = max(row.raw_size, sink.spent_bytes)  # of the codec, or of the entries of a zip and of nested archives
+    if came_out > HIGH_RATIO * len(data):
+        sink.fault("high-ratio", detail=f"{came_out // len(data):,} times its size")
+    if row.format is None:  # stopped before anything could be told
+        record = failed_record(blob, sink.faults)
+        record.status, record.codec, record.raw_size = row.status(), row.codec, row.raw_size
+        return record
+    members = sink.members
+    kinds = [member.kind for member in members]
+    largest = _largest(members, kinds)
+    return record_of(
+        blob,
+        len(data),
+        blob_id,
+        (row.status(), row.codec, row.format, row.raw_size),
+        (len(members), kinds.count("file"), kinds.count("dir"), kinds.count("symlink") + kinds.count("hardlink")),
+        (None, None) if largest is None else (printable(largest.name), largest.size_bytes),
+        xxh3_128_hexdigest(b"".join(sorted(sink.pairs))) if sink.pairs else None,
+        row.meaning or _no_task(row.format),
+        sink.faults,
+    )
+
+
+def record_of(
+    blob: Blob,
+    compressed_size: int,
+    blob_id: str,
+    read: tuple[Status, CodecName, FormatName, int],
+    counts: tuple[int, int, int, int],
+    largest: tuple[str | None, int | None],
+    content_id: str | None,
+    meaning: Meaning,
+    faults: Sequence[Fault],
+) -> Record:
+    """The record of a row that was read: its fields in their order. Runs once a row."""
+    status, codec, format_, raw_size = read
+    return Record(
+        source_of(blob.file, blob.path),
+        printable(blob.path),
+        blob.file,
+        blob.row,
+        status,
+        compressed_size,
+        raw_size,
+        codec,
+        format_,
+        *counts,
+        *largest,
+        meaning.layout,
+        meaning.verifier_kind,
+        meaning.verifier_signals,
+        meaning.heuristic_verifier,
+        meaning.harbor_loadable,
+        meaning.harbor_reason,
+        meaning.has_solution,
+        meaning.base_image,
+        meaning.instruction_file,
+        meaning.instruction_chars,
+        meaning.instruction_preview,
+        blob_id,
+        content_id,
+        meaning.instruction_id,
+        faults,
+    )
+
+
+def _largest(members: list[Member], kinds: list[MemberKind]) -> Member | None:
+    """The first of the largest files. Only files have a size."""
+    if "file" not in kinds:
+        return None
+    sizes = [member.size_bytes for member in members]
+    most = max(sizes)
+    return members[sizes.index(most) if most > 0 else kinds.index("file")]
+
+
+def _no_task(format_: FormatName) -> Meaning:
+    """What is said of a blob that is no archive and no JSON."""
+    return Meaning(harbor_reason=f"not an archive but {format_}")
+
+
+def failed_record(blob: Blob, faults: list[Fault]) -> Record:
+    """The Record of a row that could not be read at all."""
+    data = blob.data
+    return Record(
+        source=source_of(blob.file, blob.path),
+        path=printable(blob.path),
+        file=blob.file,
+        row=blob.row,
+        status="failed",
+        compressed_size=len(data) if data is not None else 0,
+        blob_id=xxh3_128_hexdigest(data) if data is not None else None,
+        faults=faults,
+    )
+
+
+def _head(source: Iterator[bytes]) -> bytes:
+    """The first pieces of a stream, joined until the container can be told."""
+    head = next(source, b"")
+    while len(head) < _HEAD_BYTES:
+        piece = next(source, None)
+        if piece is None:
+            break
+        head += piece
+    return head
+
+
+def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest

@@ -1,0 +1,1 @@
+"""Faces of a Run: text, JSON, HTML, charts. Reads a Run, never the data."""

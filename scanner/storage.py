@@ -1,0 +1,276 @@
+"""Where a Run lies: a folder on a local disk, or behind an fsspec URL (``s3://``, ``gs://``, ``hf://buckets/…``).
+
+In both a file is there whole or not at all. On a disk it is written to a temporary name and renamed. An object store
+needs no rename, and has none: an object appears when its put (or the completion of its multipart upload) succeeds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from scanner.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PUTS: Final = 8
+"""Objects on their way to a store at a time: one put takes tens of milliseconds, whatever its size."""
+
+PENDING: Final = 4 * PUTS
+"""Objects that wait or are on their way; then the next :meth:`Folder.write` waits too."""
+
+_PART: Final = ".part"
+
+
+class Folder(Protocol):
+    """A folder of named files; names are relative, with ``/``. What fails raises OSError."""
+
+    location: str
+    """As a person writes it: a path or a URL."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises FileNotFoundError where there is none."""
+
+    def write(self, name: str, data: bytes | bytearray) -> None:
+        """Put a file in place, whole or not at all; from any thread. A store may still be at it: see :meth:`flush`."""
+
+    def link(self, name: str, origin: Folder) -> bool:
+        """Have the file of that name in ``origin`` here too, at no cost; False where that cannot be."""
+
+    def flush(self) -> None:
+        """Wait until everything written is in place; raises what went wrong meanwhile."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def names(self, under: str = "") -> Iterator[str]:
+        """Names of all files below a folder (of this one, the whole), in no order."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; those that are not there are no error."""
+
+    def remove_all(self, under: str) -> None:
+        """Remove a folder with all that is in it."""
+
+    def stage(self, name: str) -> Path:
+        """A local path to write a large file to, which :meth:`publish` then puts in place."""
+
+    def publish(self, name: str) -> None:
+        """Put a staged file in place."""
+
+    def scan_parquet(self, name: str) -> pl.LazyFrame:
+        """A Parquet file as a polars LazyFrame; nothing is read yet."""
+
+
+def open_folder(location: str | os.PathLike[str]) -> Folder:
+    """The folder that a path or a URL means; nothing is made or looked up. Raises UsageError for an unknown kind."""
+    text = os.fspath(location)
+    if is_url(text):
+        return UrlFolder(text)
+    return LocalFolder(Path(text.removeprefix("file://")))
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is one that fsspec opens (``file://`` is a path by another name)."""
+    return "://" in location and not location.startswith("file://")
+
+
+def open_url(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path within it. Listings are not cached: others write there too."""
+    import fsspec.core  # noqa: PLC0415 - with its file systems a second that local Runs do not pay
+
+    try:
+        fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:  # ValueError: a protocol nobody knows
+        raise UsageError(f"{url} cannot be opened: {error}") from error
+    return fs, root.rstrip("/")
+
+
+class LocalFolder:
+    """A folder on a local (or mounted) file system."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.location = str(path)
+
+    def read(self, name: str) -> bytes:
+        """See :class:`Folder`."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes | bytearray) -> None:
+        """See :class:`Folder`. No fsync: a killed process loses nothing."""
+        path = self.path / name
+        temporary = path.with_name(path.name + _PART)
+        try:
+            self._put(temporary, data)
+        except OSError:
+            with suppress(OSError):  # a full disk needs the space
+                temporary.unlink(missing_ok=True)
+            raise
+        temporary.replace(path)
+
+    def _put(self, path: Path, data: bytes | bytearray) -> None:
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:  # the folder: made when it is needed, as asking each time would cost as much again
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def link(self, name: str, origin: Folder) -> bool:
+        """See :class:`Folder`. Safe, as files are replaced and never written to again."""
+        if not isinstance(origin, LocalFolder):
+            return False
+        path = self.path / name
+        try:
+            try:
+                os.link(origin.path / name, path)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.link(origin.path / name, path)
+        except OSError:  # another disk, or one without links
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def exists(self, name: str) -> bool:
+        """See :class:`Folder`."""
+        return (self.path / name).exists()
+
+    def names(self, under: str = "") -> Iterator[str]:
+        """See :class:`Folder`. What an interrupted write left behind is removed in passing."""
+        for folder, _, files in os.walk(self.path / under):
+            for file in files:
+                path = Path(folder, file)
+                if file.endswith(_PART):
+                    path.unlink(missing_ok=True)
+                else:
+                    yield path.relative_to(self.path).as_posix()
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See :class:`Folder`."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
+    def remove_all(self, under: str) -> None:
+        """See :class:`Folder`."""
+        shutil.rmtree(self.path / under, ignore_errors=True)
+
+    def stage(self, name: str) -> Path:
+        """See :class:`Folder`: the very place, since who writes a large file here renames it himself."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path / name
+
+    def publish(self, name: str) -> None:
+        """It is there already."""
+
+    def scan_parquet(self, name: str) -> pl.LazyFrame:
+        """See :class:`Folder`."""
+        import polars as pl  # noqa: PLC0415 - half a second that only readers of records pay
+
+        return pl.scan_parquet(self.path / name)
+
+
+class UrlFolder:
+    """A prefix in an object store (or any other file system of fsspec)."""
+
+    def __init__(self, url: str) -> None:
+        self.location = url.rstrip("/")
+        self._fs, self._root = open_url(url)
+        self._puts = ThreadPoolExecutor(PUTS, thread_name_prefix="scanner-put")
+        self._pending: dict[str, Future[None]] = {}
+        self._writing = Lock()
+        self._staged: Path | None = None
+
+    def read(self, name: str) -> bytes:
+        """See :class:`Folder`."""
+        self._wait(name)
+        data: bytes = self._call("cat_file", self._path(name))
+        return data
+
+    def write(self, name: str, data: bytes | bytearray) -> None:
+        """See :class:`Folder`. Raises what an earlier write ran into, too."""
+        with self._writing:
+            self._wait(name)
+            while len(self._pending) >= PENDING:
+                self._wait(next(iter(self._pending)))
+            self._pending[name] = self._puts.submit(self._call, "pipe_file", self._path(name), bytes(data))
+
+    def link(self, name: str, origin: Folder) -> bool:  # noqa: ARG002 - stores have no links
+        """See :class:`Folder`."""
+        return False
+
+    def flush(self) -> None:
+        """See :class:`Folder`."""
+        for name in list(self._pending):
+            self._wait(name)
+
+    def _wait(self, name: str) -> None:
+        put = self._pending.pop(name, None)
+        if put is not None:
+            put.result()
+
+    def exists(self, name: str) -> bool:
+        """See :class:`Folder`."""
+        self._wait(name)
+        return bool(self._call("exists", self._path(name)))
+
+    def names(self, under: str = "") -> Iterator[str]:
+        """See :class:`Folder`."""
+        self.flush()
+        for path in self._call("find", self._path(under)):
+            yield path.removeprefix(self._root).lstrip("/")
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See :class:`Folder`."""
+        there = [self._path(name) for name in names if self.exists(name)]
+        if there:
+            self._call("rm", there)
+
+    def remove_all(self, under: str) -> None:
+        """See :class:`Folder`."""
+        there = [self._path(name) for name in self.names(under)]
+        if there:
+            self._call("rm", there)
+
+    def stage(self, name: str) -> Path:
+        """See :class:`Folder`: in a temporary folder that goes with this object."""
+        if self._staged is None:
+            self._staged = Path(tempfile.mkdtemp(prefix="scanner-"))
+            weakref.finalize(self, shutil.rmtree, self._staged, ignore_errors=True)
+        return self._staged / name
+
+    def publish(self, name: str) -> None:
+        """See :class:`Folder`: one put, in parts where it is large."""
+        local = self.stage(name)
+        self._call("put_file", str(local), self._path(name))
+        local.unlink()
+
+    def scan_parquet(self, name: str) -> pl.LazyFrame:
+        """See :class:`Folder`. Through pyarrow, so that what fsspec is told of endpoints and keys holds here too."""
+        import polars as pl  # noqa: PLC0415 - as above
+        import pyarrow.dataset as ds  # noqa: PLC0415 - as above
+
+        return pl.scan_pyarrow_dataset(ds.dataset(self._path(name), filesystem=self._fs, format="parquet"))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """A method of the file system; whatever its client library raises comes as an OSError."""
+        try:
+            return getattr(self._fs, method)(*arguments)
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root

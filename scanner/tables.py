@@ -1,0 +1,112 @@
+"""Tables on disk as they grow: Parquet files written in plan order, whose bytes depend on their rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP_ROWS: Final = 16_384
+"""Rows of a row group: a fixed number, so that a file does not depend on how it was made."""
+
+
+class TableWriter:
+    """Writes a Parquet file from tables in plan order, to a temporary name that :meth:`close` renames.
+
+    The bytes depend on the rows and their order alone: row groups have a fixed size however the tables come. They are
+    encoded in a thread, one at a time (Arrow holds no lock meanwhile), so an error may come with a later call.
+    ``dictionary`` names the columns whose values repeat, in up to ``dictionary_bytes`` a row group, and ``statistics``
+    those that are worth skipping row groups by. With ``store_schema`` readers get the types of Arrow back.
+    ``tap`` is called with the rows of each row group, in one chunk, in that thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        *,
+        dictionary: Sequence[str],
+        statistics: Sequence[str] = (),
+        dictionary_bytes: int = 1 << 20,
+        store_schema: bool = True,
+        tap: Callable[[pa.Table], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._tap = tap
+        self._temporary = path.with_name(path.name + ".part")
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="scanner-encode")
+        self._encoding: Future[None] | None = None
+        self._writer = pq.ParquetWriter(
+            self._temporary,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=list(dictionary),
+            write_statistics=list(statistics),
+            dictionary_pagesize_limit=dictionary_bytes,
+            store_schema=store_schema,
+        )
+
+    def write(self, table: pa.Table) -> None:
+        """Append the rows of ``table``."""
+        self._pending.append(table)
+        self._pending_rows += table.num_rows
+        if self._pending_rows >= ROW_GROUP_ROWS:
+            self._flush(final=False)
+
+    def _flush(self, *, final: bool) -> None:
+        table = pa.concat_tables(self._pending)
+        at = 0
+        while table.num_rows - at >= ROW_GROUP_ROWS or (final and at < table.num_rows):
+            part = table.slice(at, ROW_GROUP_ROWS)
+            self._wait()
+            self._encoding = self._encoder.submit(self._encode, part)
+            at += part.num_rows
+        self._pending = [table.slice(at)]
+        self._pending_rows = table.num_rows - at
+
+    def _encode(self, rows: pa.Table) -> None:
+        rows = rows.combine_chunks()
+        if self._tap is not None:
+            self._tap(rows)
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+
+    def _wait(self) -> None:
+        if self._encoding is not None:
+            encoding, self._encoding = self._encoding, None
+            encoding.result()
+
+    def close(self) -> None:
+        """Write what is left and put the file in place."""
+        if self._pending:
+            self._flush(final=True)
+        self._wait()
+        self._encoder.shutdown()
+        self._writer.close()
+        self._temporary.replace(self._path)
+
+    def discard(self) -> None:
+        """Leave no file behind."""
+        self._encoder.shutdown()
+        with suppress(OSError):  # where the disk is full it cannot be closed in order
+            self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()

@@ -1,0 +1,116 @@
+"""One task.toml: parsed, judged by Harbor's rules on values, and remembered by its outline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from scanner.tasks import harbor, tasktoml
+from scanner.tasks.demands import Demands, demands_of
+from scanner.tasks.outline import Outline, outline_of, skeleton_of
+
+MAX_BYTES = 4096
+"""Longer texts are judged each time: what is remembered must stay bounded."""
+
+_CR = 13
+
+
+class TaskConfig(msgspec.Struct, frozen=True, cache_hash=True, kw_only=True):
+    """What a task.toml says that decides how the task stands. Equal for files that differ in anything else."""
+
+    reason: str | None = None
+    """Why it does not parse, or why Harbor refuses it; None where it does neither."""
+    parses: bool = True
+    has_steps: bool = False
+    has_verifier: bool = False
+    """Whether there is a ``[verifier]`` table."""
+    demands: Demands | None = None
+    """None where there is a reason."""
+
+
+def config_of(value: dict[str, Any]) -> TaskConfig:
+    """What a parsed task.toml says, judged by Harbor's rules on values."""
+    reason = harbor.config_error(value)
+    return TaskConfig(
+        reason=reason,
+        has_steps=bool(value.get("steps")),
+        has_verifier=type(value.get("verifier")) is dict,
+        demands=demands_of(value) if reason is None else None,
+    )
+
+
+class _Outlined(NamedTuple):
+    """An outline, and what the texts that have it say, by what tells them apart."""
+
+    outline: Outline
+    configs: dict[tuple[object, ...], TaskConfig]
+
+
+class TaskConfigs:
+    """Reads task.toml files. Remembers ``entries`` answers and as many skeletons, each of at most 4 KiB of text."""
+
+    def __init__(self, entries: int) -> None:
+        self._entries = entries
+        self._skeletons: dict[bytes, _Outlined | None] = {}
+        self._n_configs = 0
+        self._without_outline = lru_cache(entries // 4)(self._read)
+        self._n_asked = 0
+        self._n_judged = 0
+
+    def of(self, data: bytes) -> TaskConfig:
+        """What the bytes of a task.toml say. Runs once a task, and mostly costs what its outline costs."""
+        self._n_asked += 1
+        if not data.isascii():
+            try:
+                data.decode()
+            except UnicodeDecodeError as error:
+                self._n_judged += 1
+                return TaskConfig(reason=f"not UTF-8 at byte {error.start}", parses=False)
+        if _CR in data:  # Harbor opens it as text, which makes every kind of line end a \n
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if len(data) > MAX_BYTES:
+            return self._read(data)
+        pieces = data.split(b'"')
+        skeleton = skeleton_of(data, pieces)
+        if skeleton is None:
+            return self._without_outline(data)
+        outlined = self._skeletons.get(skeleton) or self._learn(skeleton)
+        if outlined is None:
+            return self._without_outline(data)
+        key = outlined.outline.key(pieces)
+        return outlined.configs.get(key) or self._judge(outlined, key, pieces)
+
+    def _learn(self, skeleton: bytes) -> _Outlined | None:
+        if skeleton in self._skeletons:  # it has no outline
+            return None
+        if len(self._skeletons) >= self._entries:
+            self._forget()
+        outline = outline_of(skeleton)
+        outlined = self._skeletons[skeleton] = None if outline is None else _Outlined(outline, {})
+        return outlined
+
+    def _judge(self, outlined: _Outlined, key: tuple[object, ...], pieces: Sequence[bytes]) -> TaskConfig:
+        self._n_judged += 1
+        config = config_of(outlined.outline.document(pieces))
+        if self._n_configs >= self._entries:
+            self._forget()
+        else:
+            self._n_configs += 1
+            outlined.configs[key] = config
+        return config
+
+    def _forget(self) -> None:
+        self._skeletons.clear()
+        self._n_configs = 0
+
+    def _read(self, data: bytes) -> TaskConfig:
+        self._n_judged += 1
+        value, error = tasktoml.parse(data.decode())
+        return TaskConfig(reason=error, parses=False) if value is None else config_of(value)
+
+    def counts(self) -> tuple[int, int]:
+        """Files whose answer was known, and files that were judged."""
+        return self._n_asked - self._n_judged, self._n_judged

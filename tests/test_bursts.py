@@ -1,0 +1,245 @@
+"""Bursts say of every row what the probe says, which is the specification: row by row, whatever lies in between."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import tarfile
+from collections.abc import Sequence
+
+import pytest
+from content_samples import zip_of
+from corpus import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scanner.bursts import BURST_BYTES, Bursts
+from scanner.corpus.hostile_tar import END, TASK, member, pax
+from scanner.corpus.pack import BLOCK, gzip_blob, pax_record
+from scanner.formats.tar_sweep import TarSweep
+from scanner.model import Blob, Census, Record
+from scanner.options import Limits
+from scanner.probe import Probe
+
+FILES = {
+    "task.toml": b'version = "1.0"\n[metadata]\nname = "a"\n',
+    "instruction.md": b"Write it down.\n",
+    "environment/Dockerfile": b"FROM python:3.12-slim\n",
+    "tests/test.sh": b"#!/bin/bash\npytest\n",
+    "tests/data.json": b'{"a": 1, "b": [2]}',
+    "tests/empty": b"",
+    "solution/solve.sh": b"echo 1 > out\n" * 90,
+}
+
+
+def task(
+    files: dict[str, bytes] = FILES, *, dialect: int = tarfile.PAX_FORMAT, mtime: float = 1_700_000_000.25
+) -> bytes:
+    """A raw tar as Python writes it, directories included."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=dialect) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.mtime = mtime  # a fraction is what makes a PAX header
+            if name.endswith("/"):
+                info.type = tarfile.DIRTYPE
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def tar_of(*parts: bytes, end: bytes = END) -> bytes:
+    """A raw tar of members."""
+    return b"".join(parts) + end
+
+
+def blobs_of(rows: Sequence[bytes | None]) -> list[Blob]:
+    return [
+        Blob(None if row is None else memoryview(row), f"task-{number}", "a__b/tasks.parquet", number)
+        for number, row in enumerate(rows)
+    ]
+
+
+def plain(result: tuple[Record, Census]) -> tuple[object, ...]:
+    """A result without the difference between lists and tuples."""
+    record, census = result
+    lists = (census.names, census.content_types, census.json_keys, census.lies)
+    record.faults = tuple(record.faults)
+    return (record, *map(tuple, lists), census.digests)
+
+
+def assert_same(rows: Sequence[bytes | None], limits: Limits | None = None) -> None:
+    limits = limits or Limits()
+    expected = [plain(Probe(limits)(blob)) for blob in blobs_of(rows)]
+    got = [plain(result) for result in Bursts(Probe(limits))(blobs_of(rows))]
+    for number, (one, other) in enumerate(zip(got, expected, strict=True)):
+        assert one == other, f"row {number}"
+
+
+@pytest.mark.parametrize("dialect", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("mtime", [1_700_000_000, 1_700_000_000.25])
+def test_what_python_writes_is_swept(dialect: int, mtime: float) -> None:
+    """Files and directories as ``tarfile`` writes them are ordinary: none of these rows is left to the walker."""
+    raws = [task(dialect=dialect, mtime=mtime), task({"a/": b"", "a/b": b"c" * 1024}, dialect=dialect, mtime=mtime)]
+    arena = bytearray(b"".join(raws))
+    swept = TarSweep(arena)([0, len(raws[0])], len(arena))
+    assert swept.ordinary == [True, True]
+    assert swept.member_at == [0, 7, 9]
+    contents = [bytes(arena[start:end]) for start, end in zip(swept.starts, swept.ends, strict=True)]
+    assert contents == [*FILES.values(), b"c" * 1024]
+    assert_same([gzip_blob(raw) for raw in raws])
+
+
+def test_the_hostile_corpus_between_sound_rows() -> None:
+    """Every hostile row, each after an ordinary one, gives the record that it gives alone."""
+    sound = gzip_blob(task())
+    for depth in (0, 3):
+        rows = [row for case in cases() if case.depth == depth for row in (sound, case.blob)]
+        assert_same(rows, Limits(depth=depth))
+
+
+ODD = {
+    "a link": tar_of(TASK, member("l", kind=b"2", link=b"task.toml")),
+    "a long name in a record": tar_of(pax(pax_record("path", "n" * 120)), member("n", b"x")),
+    "two records": tar_of(pax(pax_record("mtime", "1.5"), pax_record("comment", "c")), member("n", b"x")),
+    "two PAX headers": tar_of(pax(pax_record("mtime", "1.5")), pax(pax_record("mtime", "1.5")), member("n", b"x")),
+    "a PAX header last": tar_of(TASK, pax(pax_record("mtime", "1.5"))),
+    "a global header": tar_of(pax(pax_record("mtime", "1.5"), kind=b"g"), TASK),
+    "one block of zeros": tar_of(TASK, end=bytes(BLOCK)),
+    "no end": tar_of(TASK, end=b""),
+    "something behind the end": tar_of(TASK, end=END + TASK),
+    "a zero block between": tar_of(TASK, bytes(BLOCK), TASK),
+    "the same name twice": tar_of(TASK, TASK),
+    "names that differ in case": tar_of(member("a", b"1"), member("A", b"2")),
+    "a tar in a tar": tar_of(TASK, member("in.tar", tar_of(TASK))),
+    "an unsafe name": tar_of(TASK, member("../a", b"x")),
+    "set-user bits": tar_of(TASK, member("a", b"x", mode=0o4755)),
+    "a lying extension": tar_of(TASK, member("a.png", b"no picture")),
+    "a key": tar_of(TASK, member("id", b"-----BEGIN PRIVATE KEY-----\n")),
+    "a link of 100 bytes first": tar_of(member("l", kind=b"2", link=b"t" * 100), TASK),
+    "a file whose link field is full": tar_of(member("l", b"x", link=b"t" * 100), TASK),
+    "only a directory": tar_of(member("d/", kind=b"5")),
+    "nothing": END,
+}
+
+
+def test_what_is_not_ordinary() -> None:
+    """One oddity each, between ordinary rows: the probe reads it, and its neighbours are none the worse."""
+    sound = gzip_blob(task())
+    assert_same([row for raw in ODD.values() for row in (gzip_blob(raw), sound)])
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(members=3),
+        Limits(output_bytes=4096),
+        Limits(output_bytes=0, members=0, seconds=0),
+        Limits(seconds=0.5),
+        Limits(depth=2),
+        Limits(header_bytes=16),
+    ],
+)
+def test_limits(limits: Limits) -> None:
+    """Each limit ends the same rows at the same place."""
+    rows = [
+        task(),
+        tar_of(TASK, member("in.tar.gz", gzip_blob(task()))),
+        tar_of(*[member(f"{i}", b"") for i in range(9)]),
+    ]
+    assert_same([gzip_blob(row) for row in rows], limits)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_archives_inside(depth: int) -> None:
+    """Files that are archives are files like any other, until somebody asks to open them."""
+    inside = {"a.tar.gz": gzip_blob(task()), "b.zip": zip_of("x"), "c.gz": gzip.compress(b"1")}
+    rows = [
+        gzip_blob(task({**FILES, **files})) for files in (inside, {"data.zip": zip_of("y")}, {"a.txt": zip_of("z")})
+    ]
+    assert_same(rows * 2, Limits(depth=depth))
+
+
+def test_rows_larger_than_what_is_left() -> None:
+    """Rows that end a burst, that fill one exactly, and that fit in none."""
+    sizes = [BURST_BYTES // 3, BURST_BYTES // 2, BURST_BYTES - 4 * BLOCK, BURST_BYTES - 3 * BLOCK, BURST_BYTES, 10]
+    noise = random.Random(1).randbytes(max(sizes))
+    rows = [gzip_blob(tar_of(member("noise", noise[:size]))) for size in sizes]
+    assert_same([*rows, *reversed(rows)])
+
+
+@pytest.mark.parametrize("name", sorted(ODD))
+def test_nothing_but_odd_rows(name: str) -> None:
+    """A burst in which no row is ordinary, and perhaps no header one that is swept."""
+    assert_same([gzip_blob(ODD[name])])
+
+
+def test_more_names_than_are_remembered() -> None:
+    """Six thousand distinct names make the memory of heads start over, and nothing else changes."""
+    rows = [tar_of(*[member(f"{row}/{i}.txt", b"text") for i in range(60)]) for row in range(100)]
+    assert_same([gzip_blob(row) for row in rows])
+
+
+def test_a_size_that_lies_is_not_believed() -> None:
+    """The trailer's size decides where a row goes in the arena; a forged one is seen."""
+    good = gzip_blob(task())
+    forged = [good[:-4] + size.to_bytes(4, "little") for size in (0, 512, 1 << 20, (1 << 32) - 512)]
+    assert_same([good, *forged, good])
+
+
+def test_rows_that_are_no_tar_or_no_gzip() -> None:
+    """JSON, text, zips, null rows and other codecs come out in their places."""
+    rows = [
+        gzip.compress(b'{"prompt": "x"}'),
+        None,
+        b"",
+        b"text",
+        gzip_blob(task()),
+        gzip.compress(bytes(2048)),
+        b"\x1f\x8b",
+    ]
+    assert_same([*rows, *rows])
+
+
+FIELDS = [0, 99, 100, 106, 108, 124, 127, 130, 135, 136, 148, 154, 156, 157, 256, 257, 262, 263, 297, 345]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_edit_of_the_raw_tar(data: st.DataObject) -> None:
+    """Bytes of headers overwritten, blocks dropped, doubled or blanked: the gzip is sound, the tar is not."""
+    rows = []
+    for _ in range(8):
+        raw = bytearray(task(dialect=data.draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))))
+        for _ in range(data.draw(st.integers(0, 3))):
+            block = BLOCK * data.draw(st.integers(0, 30))
+            what = data.draw(st.sampled_from(["field", "drop", "double", "blank", "checksummed"]))
+            if what == "drop":
+                del raw[block : block + BLOCK]
+            elif what == "double":
+                raw[block:block] = raw[block : block + BLOCK]
+            elif what == "blank":
+                raw[block : block + BLOCK] = bytes(BLOCK)
+            else:
+                at = block + data.draw(st.sampled_from(FIELDS))
+                raw[at : at + 1] = data.draw(st.binary(min_size=1, max_size=1))
+                if what == "checksummed":
+                    _sum_anew(raw, block)
+        rows.append(gzip_blob(bytes(raw)))
+    assert_same(rows)
+
+
+def _sum_anew(raw: bytearray, block: int) -> None:
+    """Put the right checksum into a header."""
+    raw[block + 148 : block + 156] = b" " * 8
+    raw[block + 148 : block + 156] = b"%06o\0 " % sum(raw[block : block + BLOCK])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(sorted(ODD)), max_size=40), st.randoms(use_true_random=False))
+def test_any_order(names: list[str], chance: random.Random) -> None:
+    """Ordinary and odd rows in any order."""
+    rows = [gzip_blob(ODD[name]) for name in names] + [gzip_blob(task(mtime=i + 0.5)) for i in range(20)]
+    chance.shuffle(rows)
+    assert_same(rows)

@@ -1,0 +1,61 @@
+"""Exact duplicates are recognised, and only they."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from parquet_files import task
+
+from scanner.model import Blob
+from scanner.options import Limits
+from scanner.probe import Probe
+from scanner.twins import BLOB_BYTES, ENTRIES, Twins
+
+
+def test_a_copy_has_the_record_of_its_original_under_its_own_path() -> None:
+    """The third copy of a blob is not scanned, and differs from the first in path and row alone."""
+    probe = Probe(Limits())
+    blobs = [Blob(memoryview(task(7)), f"task-{row}", "a__b/tasks.parquet", row) for row in range(4)]
+    records = [probe(blob) for blob in blobs]
+    assert (probe.twins.hits, probe.twins.misses) == (2, 2)
+    alone = [Probe(Limits())(blob) for blob in blobs]
+    assert records == alone
+    assert [record.path for record, _ in records] == ["task-0", "task-1", "task-2", "task-3"]
+    assert probe.raw_bytes == 4 * (records[0][0].raw_size or 0)
+
+
+def test_a_collision_is_no_copy() -> None:
+    """Other bytes under the same id are scanned for themselves."""
+    twins = Twins()
+    record, census = Probe(Limits())(Blob(memoryview(task(1)), "p", "f", 0))
+    assert record.blob_id is not None
+    for _ in range(2):
+        twins.keep(memoryview(task(1)), record, census)
+    assert twins.find(record.blob_id, memoryview(task(1))) is not None
+    assert twins.find(record.blob_id, memoryview(task(2))) is None
+
+
+@pytest.mark.parametrize("flaw", ["large", "degraded"])
+def test_what_is_not_kept(flaw: str) -> None:
+    """Large blobs and rows with damage are scanned each time."""
+    twins = Twins()
+    record, census = Probe(Limits())(Blob(memoryview(task(1)), "p", "f", 0))
+    data = memoryview(bytes(BLOB_BYTES + 1) if flaw == "large" else task(1))
+    kept = record if flaw == "large" else msgspec.structs.replace(record, status="degraded")
+    for _ in range(3):
+        twins.keep(data, kept, census)
+    assert record.blob_id is not None
+    assert twins.find(record.blob_id, data) is None
+
+
+def test_memory_is_bounded() -> None:
+    """However many blobs come twice, so many are kept."""
+    twins = Twins()
+    record, census = Probe(Limits())(Blob(memoryview(task(1)), "p", "f", 0))
+    for number in range(2 * ENTRIES):
+        copy = msgspec.structs.replace(record, blob_id=str(number))
+        twins.keep(memoryview(b"x"), copy, census)
+        twins.keep(memoryview(b"x"), copy, census)
+    assert sum(twins.find(str(number), memoryview(b"x")) is not None for number in range(2 * ENTRIES)) <= ENTRIES
+    assert twins.find("0", memoryview(b"x")) is None
+    assert twins.find(str(2 * ENTRIES - 1), memoryview(b"x")) is not None
