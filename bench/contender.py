@@ -1,6 +1,6 @@
 """One tree under test, in a process of its own. PYTHONPATH leads to the tree, everything else is of this one.
 
-    python bench/contender.py PACKED serve|count|scan|idle
+    python bench/contender.py PACKED serve|count|scan|idle [PASSES]
 
 ``serve`` scans the rows in PACKED once for each line on stdin and answers with a line: the processor seconds it took.
 The others are those of :mod:`scanner.bench.exact`. Of the tree only what every version has had is used, so that trees
@@ -32,12 +32,12 @@ def exact_of_this_tree() -> Any:
     return module
 
 
-def main(path: str, what: str) -> None:
+def main(path: str, what: str, *passes: str) -> None:
     exact = exact_of_this_tree()
     if what == "serve":
         serve(list(exact.read_packed(Path(path))))
     else:
-        exact.main(path, what)
+        exact.main(path, what, *passes)
 
 
 def serve(packed: list[memoryview]) -> None:

@@ -3,7 +3,8 @@
 They are taken in processes of their own with fixed hashes, so the same tree and the same rows give the same numbers:
 copies of a blob, bytes inflated, bytecodes and calls of the interpreter; allocations, counted by glibc's memusage_; and
 machine instructions, where valgrind_ is there and asked for. The latter two are the difference to a process that does
-everything but scan, and repeat to a few millionths.
+everything but scan. Instructions repeat to a few millionths. Of the 160 MB that a process allocates before it scans,
+a few kB depend on where the loader puts things; so allocations are counted over many passes.
 
 Started as ``python -m scanner.bench.exact FILE WHAT``; FILE holds what :func:`write_packed` wrote.
 
@@ -50,6 +51,9 @@ from scanner.worker import ScanWork
 
 ROWS: Final = 200
 """Rows that are counted: tracing costs a millisecond a row, valgrind 20 (and 11 seconds to start with)."""
+
+_PASSES: Final = 25
+"""How often the rows are scanned where allocations are counted."""
 
 _BIG_BYTES: Final = 4 * MIB
 _GROUP_ROWS: Final = 32
@@ -99,7 +103,7 @@ def count(packed: Path, *, valgrind: bool, command: Sequence[str] = (), python_p
     """
     child = _Child([*command] or [sys.executable, __file__], packed, python_path)
     found = msgspec.json.decode(child.run("count").stdout, type=Exact)
-    allocations = _per_row(child.allocations, found.rows)
+    allocations = _per_row(child.allocations, _PASSES * found.rows)
     instructions = _per_row(child.instructions, found.rows) if valgrind else None
     return msgspec.structs.replace(
         found,
@@ -156,12 +160,14 @@ class _Child(NamedTuple):
     packed: Path
     python_path: str | None
 
-    def run(self, what: str, tool: Sequence[str] = (), **more: str) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, what: str, tool: Sequence[str] = (), passes: int = 1, **more: str
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run it to its end. Raises ScannerError where that is a bad one."""
         environment = {**os.environ, **_ENVIRONMENT, **more}
         if self.python_path is not None:
             environment["PYTHONPATH"] = self.python_path
-        command = [*tool, *self.command, str(self.packed), what]
+        command = [*tool, *self.command, str(self.packed), what, str(passes)]
         done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603 - ourselves
         if done.returncode:
             raise ScannerError(f"counting failed: {done.stderr.decode(errors='replace')[-2000:]}")
@@ -169,7 +175,7 @@ class _Child(NamedTuple):
 
     def allocations(self, what: str) -> list[int] | None:
         """Allocations and their bytes; None where nothing counts them."""
-        said = self.run(what, **_MEMUSAGE).stderr
+        said = self.run(what, passes=_PASSES, **_MEMUSAGE).stderr
         calls, allocated = _ALLOCATIONS.findall(said), _ALLOCATED.search(said)
         return [sum(map(int, calls)), int(allocated[1])] if allocated is not None else None
 
@@ -186,17 +192,23 @@ class _Child(NamedTuple):
 # -- inside it ---------------------------------------------------------------------------------------------------------
 
 
-def main(path: str, what: str) -> None:
-    """Count (``count``), or do what is counted from outside: ``scan``, or ``idle`` for everything but that."""
+def main(path: str, what: str, passes: str = "1") -> None:
+    """Count (``count``), or do what is counted from outside: ``scan``, or ``idle`` for everything but that.
+
+    Each pass begins from nothing but what is loaded on first use.
+    """
     packed = list(read_packed(Path(path)))
-    work = ScanWork(Limits())
+    first = memoryview(Batch.unpack(packed[0]).single(0).pack())
     gc.disable()
-    work(memoryview(Batch.unpack(packed[0]).single(0).pack()))  # loads what is loaded on first use
-    if what == "count":
-        sys.stdout.buffer.write(msgspec.json.encode(_counted(packed, work)))
-    elif what == "scan":
-        for batch in packed:
-            work(batch)
+    for _ in range(int(passes)):
+        work = ScanWork(Limits())
+        work(first)
+        if what == "count":
+            sys.stdout.buffer.write(msgspec.json.encode(_counted(packed, work)))
+        elif what == "scan":
+            for batch in packed:
+                work(batch)
+        gc.collect()  # works hold each other's parts in cycles, and 10 MB
 
 
 def _counted(packed: list[memoryview], work: Callable[[memoryview], bytes]) -> Exact:
