@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scanner.explore import Explorer
     from scanner.explore.export import Exported
     from scanner.explore.find import Hit
-    from scanner.merge import merge
+    from scanner.merging import merge
     from scanner.model import Fault, Member, Record
     from scanner.options import Limits
     from scanner.run import Run
@@ -53,7 +53,7 @@ _HOMES = {
     "Run": "scanner.run",
     "Task": "scanner.task",
     "open_task": "scanner.task",
-    "merge": "scanner.merge",
+    "merge": "scanner.merging",
     "scan": "scanner.api",
     "ColumnError": "scanner.errors",
     "EngineError": "scanner.errors",

@@ -34,11 +34,14 @@ BUCKETS: Final = 448
 """Temporary files of a column at most (a process may open 1,024): with more than 220 million rows the buckets grow
 instead."""
 
-_Pairs: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
+_MARK_BITS: Final = 22
+"""First bits of an id by which rows are found that may share it: a byte each, 4 MiB."""
+
+_Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
+_Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+_Pairs: TypeAlias = _Words
 """A row each: the first 64 bits of the id, the number of the source."""
 _PAIR_BYTES: Final = 16
-
-_HEX_DIGITS: Final = 16
 
 
 class DistinctIds:
@@ -140,24 +143,44 @@ def _dealt(file: IO[bytes], n_buckets: int, folder: Path) -> Iterator[_Pairs]:
 
 
 def _count(pairs: _Pairs, names: dict[str, int], counts: dict[str, Distinct]) -> None:
-    """Add the pairs of one bucket. Two sorts of plain numbers: numpy takes several times as long for one of pairs."""
-    if not len(pairs):
-        _add(counts, "", 0, 0, 0)
-        return
-    ids = np.ascontiguousarray(pairs[:, 0])
-    order = np.argsort(ids)
-    group = np.cumsum(_changes(ids[order])) - 1  # ids by rank
-    n_sources = len(names)
-    both = group * n_sources + pairs[order, 1].astype(np.int64)
-    both.sort()
-    new_pair = _changes(both)
-    group, source = np.divmod(both, n_sources)
-    is_shared = (np.bincount(group[new_pair]) > 1)[group]
-    _add(counts, "", len(pairs), int(group[-1]) + 1, int(np.count_nonzero(is_shared)))
-    of_source = [np.bincount(source[rows], minlength=n_sources) for rows in (slice(None), new_pair, is_shared)]
+    """Add the pairs of one bucket. Most ids are met once: only the others are put together with their sources."""
+    n_rows, n_sources = len(pairs), len(names)
+    ids, sources = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]).view(np.int64)
+    rows = _may_repeat(ids)
+    group, source, is_new_pair = _grouped(ids[rows], sources[rows], n_sources)
+    n_groups = int(group[-1]) + 1 if len(group) else 0
+    is_shared = (np.bincount(group[is_new_pair], minlength=n_groups) > 1)[group]
+    _add(counts, "", n_rows, n_rows - len(rows) + n_groups, int(np.count_nonzero(is_shared)))
+    n_of, again_of, shared_of = (
+        np.bincount(of, minlength=n_sources) for of in (sources, source[~is_new_pair], source[is_shared])
+    )
     for name, number in names.items():
-        if of_source[0][number]:
-            _add(counts, name, *(column[number] for column in of_source))
+        if n_of[number]:
+            _add(counts, name, n_of[number], n_of[number] - again_of[number], shared_of[number])
+
+
+def _may_repeat(ids: _Words) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The rows whose id is met twice, and a few others: those whose id begins with the same bits as one that is."""
+    in_order = np.sort(ids)
+    repeated = in_order[1:][~_changes(in_order)[1:]]
+    marks = np.zeros(1 << _MARK_BITS, np.bool_)
+    marks[repeated >> (64 - _MARK_BITS)] = True
+    return np.flatnonzero(marks[ids >> (64 - _MARK_BITS)])
+
+
+def _grouped(
+    ids: _Words, sources: _Numbers, n_sources: int
+) -> tuple[_Numbers, _Numbers, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Pairs by id and source: the rank of the id, the source, and whether the pair is met for the first time.
+
+    Two sorts of plain numbers: numpy takes several times as long for one of pairs.
+    """
+    order = np.argsort(ids)
+    group = np.cumsum(_changes(ids[order])) - 1
+    both = group * n_sources + sources[order]
+    both.sort()
+    group, source = np.divmod(both, n_sources or 1)
+    return group, source, _changes(both)
 
 
 def _add(counts: dict[str, Distinct], name: str, n: int, distinct: int, shared: int) -> None:
@@ -167,22 +190,30 @@ def _add(counts: dict[str, Distinct], name: str, n: int, distinct: int, shared: 
     total.shared += int(shared)
 
 
-def _first_64_bits(ids: pa.StringArray) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _first_64_bits(ids: pa.StringArray) -> _Words:
     """Of ids in lower-case hex, none null, all of one length: the nibbles of their first 16 digits, in some order."""
     if not len(ids):
         return np.zeros(0, np.uint64)
     _, offsets, data = ids.buffers()
     ends = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1]
-    digits = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]].reshape(len(ids), -1)[:, :_HEX_DIGITS]
-    eights = np.ascontiguousarray(digits).view(np.uint64)
+    digits = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]].reshape(len(ids), -1)
+    high, low = (_nibbles(digits[:, at : at + 8].view(np.uint64)[:, 0]) for at in (0, 8))
+    low <<= np.uint64(4)
+    low |= high
+    return low
+
+
+def _nibbles(eights: _Words) -> _Words:
+    """Eight hexadecimal digits each as eight bytes below 16."""
     # '0'..'9' are 0x30..0x39, 'a'..'f' are 0x61..0x66: bit 6 tells letters, whose low nibbles are 1..6.
-    letters = eights >> np.uint64(6) & np.uint64(0x0101010101010101)
-    nibbles = (eights & np.uint64(0x0F0F0F0F0F0F0F0F)) + np.uint64(9) * letters
-    first_64: np.ndarray[Any, np.dtype[np.uint64]] = nibbles[:, 0] | nibbles[:, 1] << np.uint64(4)
-    return first_64
+    letters = eights >> np.uint64(6)
+    letters &= np.uint64(0x0101010101010101)
+    letters *= np.uint64(9)
+    letters += eights & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return letters
 
 
-def _changes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _changes(values: _Words | _Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Where a sorted column has a value for the first time."""
     first = np.ones(len(values), bool)
     first[1:] = values[1:] != values[:-1]

@@ -105,6 +105,14 @@ def test_importing_the_package_loads_nothing() -> None:
     assert [name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names] == ["scanner"]
 
 
+def test_no_module_takes_the_place_of_a_public_name() -> None:
+    """``scanner.merge`` is the function, whichever modules were loaded before: importing one puts it there, too."""
+    import scanner
+
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    assert not modules & set(scanner.__all__)
+
+
 def test_all_is_what_can_be_imported() -> None:
     """Every name of ``__all__`` is there, sorted, and has a docstring."""
     import scanner

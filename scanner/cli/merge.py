@@ -38,7 +38,7 @@ def command(runs: tuple[str, ...], out: str, *, fresh: bool, format_: str) -> in
     Where parts are missing or not complete, the Run says so, the exit code is 3, and `scan` without --shard into the
     same folder scans what is missing. Runs and DIR may be URLs (s3://bucket/run).
     """
-    from scanner.merge import merge
+    from scanner.merging import merge
     from scanner.progress import progress_for
 
     with progress_for(format_, planned_rows=None, planned_bytes=None, workers=None) as told:
