@@ -24,15 +24,15 @@ ID_COLUMNS: Final = ("blob_id", "content_id", "instruction_id")
 HELD_ROWS: Final = 125_000
 """Ids of a column that are held in memory, 16 bytes each, before they go to a temporary file."""
 
-BUCKET_ROWS: Final = 500_000
-"""Ids that are compared at a time: 16 bytes each, and 40 more while they are sorted."""
+BUCKET_ROWS: Final = 125_000
+"""Ids that are compared at a time: 16 bytes each, and 60 more where they repeat."""
 
 COUNTED_AT_ONCE: Final = 2
 """Columns that are counted at a time, in a thread each: sorting takes no lock."""
 
 BUCKETS: Final = 448
-"""Temporary files of a column at most (a process may open 1,024): with more than 220 million rows the buckets grow
-instead."""
+"""Temporary files of a column at most (a process may open 1,024): with more than 56 million rows the buckets grow
+instead, to half a million ids with 220 million."""
 
 _MARK_BITS: Final = 22
 """First bits of an id by which rows are found that may share it: a byte each, 4 MiB."""

@@ -36,7 +36,7 @@ class _Part(click.ParamType[tuple[int, int]]):
     examples=["scanner make-corpus corpus --rows 2000", "scanner scan corpus --out run --workers 2"],
 )
 @click.argument("source")
-@option("--out", section=WHERE, metavar="DIR", help="Folder of the Run.  [default: runs/NAME-OF-SOURCE]")
+@option("-o", "--out", section=WHERE, metavar="DIR", help="Folder of the Run.  [default: runs/NAME-OF-SOURCE]")
 @option("--fresh", section=WHERE, is_flag=True, help="Start over where the folder holds a Run.")
 @option("--reuse", section=WHERE, metavar="RUN", multiple=True, help="Take rows of unchanged files from another Run.")
 @option("--split", section=WHAT, metavar="S", help="Split, as `datasets` names it.")
