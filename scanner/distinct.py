@@ -27,9 +27,6 @@ HELD_ROWS: Final = 125_000
 BUCKET_ROWS: Final = 125_000
 """Ids that are compared at a time: 16 bytes each, and 60 more where they repeat."""
 
-COUNTED_AT_ONCE: Final = 2
-"""Columns that are counted at a time, in a thread each: sorting takes no lock."""
-
 BUCKETS: Final = 448
 """Temporary files of a column at most (a process may open 1,024): with more than 56 million rows the buckets grow
 instead, to half a million ids with 220 million."""
@@ -65,9 +62,12 @@ class DistinctIds:
             waiting.add(pairs)
 
     def count(self) -> dict[str, dict[str, Distinct]]:
-        """By source (``""``: the whole), for each id column: rows, distinct ids, rows shared with another source."""
+        """By source (``""``: the whole), for each id column: rows, distinct ids, rows shared with another source.
+
+        Columns in a thread each: sorting takes no lock.
+        """
         out: dict[str, dict[str, Distinct]] = {}
-        with ThreadPoolExecutor(COUNTED_AT_ONCE, thread_name_prefix="scanner-count") as pool:
+        with ThreadPoolExecutor(len(ID_COLUMNS), thread_name_prefix="scanner-count") as pool:
             for column, counts in zip(ID_COLUMNS, pool.map(self._count, ID_COLUMNS), strict=True):
                 for name, distinct in counts.items():
                     out.setdefault(name, {})[column] = distinct

@@ -19,11 +19,12 @@ ROW_GROUP_ROWS: Final = 16_384
 class TableWriter:
     """Writes a Parquet file from tables in plan order, to a temporary name that :meth:`close` renames.
 
-    The bytes depend on the rows and their order alone: row groups have a fixed size however the tables come. They are
-    encoded in a thread, one at a time (Arrow holds no lock meanwhile), so an error may come with a later call.
+    The bytes depend on the rows and their order alone: row groups have a fixed size however the tables come. One is
+    encoded in a thread while the next is put together in another (Arrow holds no lock meanwhile), so an error may come
+    with a later call.
     ``dictionary`` names the columns whose values repeat, in up to ``dictionary_bytes`` a row group, and ``statistics``
     those that are worth skipping row groups by. With ``store_schema`` readers get the types of Arrow back.
-    ``tap`` is called with the rows of each row group, in one chunk, in that thread.
+    ``tap`` is called with the rows of each row group, in one chunk, in the latter thread.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class TableWriter:
         self._temporary = path.with_name(path.name + ".part")
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="scanner-encode")
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="scanner-encode")
+        self._joining: Future[None] | None = None
         self._encoding: Future[None] | None = None
         self._writer = pq.ParquetWriter(
             self._temporary,
@@ -67,19 +69,25 @@ class TableWriter:
         at = 0
         while table.num_rows - at >= ROW_GROUP_ROWS or (final and at < table.num_rows):
             part = table.slice(at, ROW_GROUP_ROWS)
-            self._wait()
-            self._encoding = self._encoder.submit(self._encode, part)
+            self._wait_for_join()
+            self._joining = self._threads.submit(self._join, part)
             at += part.num_rows
         self._pending = [table.slice(at)]
         self._pending_rows = table.num_rows - at
 
-    def _encode(self, rows: pa.Table) -> None:
+    def _join(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
         if self._tap is not None:
             self._tap(rows)
-        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self._wait_for_encoder()
+        self._encoding = self._threads.submit(self._writer.write_table, rows, row_group_size=ROW_GROUP_ROWS)
 
-    def _wait(self) -> None:
+    def _wait_for_join(self) -> None:
+        if self._joining is not None:
+            joining, self._joining = self._joining, None
+            joining.result()
+
+    def _wait_for_encoder(self) -> None:
         if self._encoding is not None:
             encoding, self._encoding = self._encoding, None
             encoding.result()
@@ -88,14 +96,17 @@ class TableWriter:
         """Write what is left and put the file in place."""
         if self._pending:
             self._flush(final=True)
-        self._wait()
-        self._encoder.shutdown()
+        self._wait_for_join()
+        self._wait_for_encoder()
+        self._threads.shutdown()
         self._writer.close()
         self._temporary.replace(self._path)
 
     def discard(self) -> None:
         """Leave no file behind."""
-        self._encoder.shutdown()
+        with suppress(Exception):  # joining a row group may begin to encode it: first the one, then the other
+            self._wait_for_join()
+        self._threads.shutdown()
         with suppress(OSError):  # where the disk is full it cannot be closed in order
             self._writer.close()
         self._temporary.unlink(missing_ok=True)
