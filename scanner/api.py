@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -122,27 +123,30 @@ def scan(
     asked = Probes(probes) if probes else None
     folder = open_folder(out if out is not None else default_folder(source, shard))
     runner = open_engine(options)
-    before = Run(folder.location).manifest if not fresh and folder.exists("run.json") else None
-    opened = open_source(
-        source,
-        options,
-        skip=folder.location,
-        pinned=_pinned(source, revision, before),
-        known={each.file: InputFile(*msgspec.structs.astuple(each)) for each in before.inputs} if before else None,
-        tell=teller_for(progress),
-    )
-    plan = opened.plan()
-    if shard is not None:
-        _take_share(opened, plan, *shard)
-    planned_rows = None if opened.open_ended else plan.n_rows
-    watcher = progress_for(
-        progress, planned_rows=planned_rows, planned_bytes=plan.compressed_bytes, workers=options.workers
-    )
-    with watcher as told:
-        if isinstance(opened, ParquetSource):
-            opened.tell = told.note
-        earlier = [os.fspath(run) for run in reuse]
-        return run_scan(opened, plan, runner, folder, options, told, fresh=fresh, reuse=earlier, probes=asked)
+    with ExitStack() as stack:
+        if hasattr(runner, "close"):
+            stack.callback(runner.close)
+        before = Run(folder.location).manifest if not fresh and folder.exists("run.json") else None
+        opened = open_source(
+            source,
+            options,
+            skip=folder.location,
+            pinned=_pinned(source, revision, before),
+            known={each.file: InputFile(*msgspec.structs.astuple(each)) for each in before.inputs} if before else None,
+            tell=teller_for(progress),
+        )
+        plan = opened.plan()
+        if shard is not None:
+            _take_share(opened, plan, *shard)
+        planned_rows = None if opened.open_ended else plan.n_rows
+        watcher = progress_for(
+            progress, planned_rows=planned_rows, planned_bytes=plan.compressed_bytes, workers=options.workers
+        )
+        with watcher as told:
+            if isinstance(opened, ParquetSource):
+                opened.tell = told.note
+            earlier = [os.fspath(run) for run in reuse]
+            return run_scan(opened, plan, runner, folder, options, told, fresh=fresh, reuse=earlier, probes=asked)
 
 
 def _pinned(source: Any, revision: str | None, before: Manifest | None) -> str | None:
@@ -159,6 +163,8 @@ def open_engine(options: Options) -> Engine | RemoteEngine:
         raise UsageError(f"no engine {options.engine!r}; there are {', '.join(ENGINES)}")
     if options.workers is not None and options.workers < 0:
         raise UsageError(f"--workers {options.workers} is negative; 0 scans in this process, 1 and more in others")
+    if options.engine == "ray" and options.workers == 0:
+        raise UsageError("--workers 0 scans in this process; with --engine ray give 1 or more, or leave it out")
     if options.engine == "serial" or options.workers == 0:
         from scanner.engines.serial import SerialEngine  # noqa: PLC0415 - only the engine that is used
 

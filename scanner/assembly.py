@@ -101,10 +101,12 @@ class Outputs:
         self.next_unit += 1
 
     def close(self) -> None:
-        """Put the files in place."""
+        """Put the files in place: all that can fail for want of space is done before the first one is."""
+        self._records.seal()
+        self._members.seal()
+        distinct = self._ids.count()
         self._records.close()
         self._members.close()
-        distinct = self._ids.count()
         self._folder.publish("records.parquet")
         self._folder.publish(MEMBERS)
         write_json(self._folder, "stats.json", StatsFile.of(self._stats, distinct))

@@ -1,8 +1,8 @@
 """Exact counts of distinct ids, taken as records are written, in memory that does not grow with the dataset.
 
 Ids are compared by their first 64 bits (at a billion rows the chance that this miscounts by one is 3 %), 16 bytes a row
-and column. Beyond :data:`HELD_ROWS` rows they wait in nameless temporary files, next to the records, and are dealt
-out to as many more in the end, each of which then fits: two passes over them, however many rows there are.
+and column. Beyond :data:`HELD_ROWS` rows they wait in a nameless temporary file, next to the records, and are dealt out
+to the buckets of another one in the end, each of which then fits: two passes over them, however many rows there are.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from scanner.stats import Distinct
+from scanner.stats import OTHER_SOURCES, SOURCES_KEPT, Distinct
 
 ID_COLUMNS: Final = ("blob_id", "content_id", "instruction_id")
 
@@ -25,34 +25,37 @@ HELD_ROWS: Final = 125_000
 """Ids of a column that are held in memory, 16 bytes each, before they go to a temporary file."""
 
 BUCKET_ROWS: Final = 125_000
-"""Ids that are compared at a time: 16 bytes each, and 60 more where they repeat."""
+"""Ids that are compared at a time: 16 bytes each, and 60 more where they repeat. A bucket in which one id repeats is
+longer, and is folded piece by piece."""
 
-BUCKETS: Final = 448
-"""Temporary files of a column at most (a process may open 1,024): with more than 56 million rows the buckets grow
-instead, to half a million ids with 220 million."""
+_BIN_BITS: Final = 12
+"""First bits of an id by which buckets are cut: 4,096 of them at most, with more than 512 million rows larger ones."""
 
 _MARK_BITS: Final = 22
-"""First bits of an id by which rows are found that may share it: a byte each, 4 MiB."""
+"""Last bits of an id by which rows are found that may share it: a byte each, 4 MiB."""
 
 _Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 _Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+_Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 _Pairs: TypeAlias = _Words
 """A row each: the first 64 bits of the id, the number of the source."""
 _PAIR_BYTES: Final = 16
 
 
 class DistinctIds:
-    """The ids of all records so far. Temporary files lie in ``folder``; what they run into is raised as OSError."""
+    """The ids of all records so far. Temporary files lie in ``folder``; what they run into is raised as OSError.
+
+    Sources are told apart as :class:`scanner.stats.Stats` does it: further ones than it keeps are one.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._sources: dict[str, int] = {}
         self._columns = {column: _Waiting(folder) for column in ID_COLUMNS}
 
     def add(self, rows: pa.Table) -> None:
         """Take rows of the record columns, in one chunk. Runs once a row group."""
         encoded = rows["source"].chunk(0).dictionary_encode()
-        names = [self._sources.setdefault(name, len(self._sources)) for name in encoded.dictionary.to_pylist()]
+        names = [self._number_of(name) for name in encoded.dictionary.to_pylist()]
         sources = np.array(names, np.uint64)[np.from_dlpack(encoded.indices)]
         for column, waiting in self._columns.items():
             ids = rows[column].chunk(0)
@@ -61,23 +64,34 @@ class DistinctIds:
             pairs[:, 1] = sources[np.from_dlpack(ids.is_valid().cast(pa.uint8())).view(np.bool_)]
             waiting.add(pairs)
 
-    def count(self) -> dict[str, dict[str, Distinct]]:
-        """By source (``""``: the whole), for each id column: rows, distinct ids, rows shared with another source.
+    def _number_of(self, source: str) -> int:
+        if source not in self._sources and len(self._sources) >= SOURCES_KEPT:
+            source = OTHER_SOURCES
+        return self._sources.setdefault(source, len(self._sources))
+
+    def count(self) -> dict[str | None, dict[str, Distinct]]:
+        """By source (None: the whole), for each id column: rows, distinct ids, rows shared with another source.
 
         Columns in a thread each: sorting takes no lock.
         """
-        out: dict[str, dict[str, Distinct]] = {}
+        out: dict[str | None, dict[str, Distinct]] = {}
         with ThreadPoolExecutor(len(ID_COLUMNS), thread_name_prefix="scanner-count") as pool:
             for column, counts in zip(ID_COLUMNS, pool.map(self._count, ID_COLUMNS), strict=True):
                 for name, distinct in counts.items():
                     out.setdefault(name, {})[column] = distinct
         return out
 
-    def _count(self, column: str) -> dict[str, Distinct]:
-        counts: dict[str, Distinct] = {}
-        for pairs in self._columns[column].buckets():
-            _count(pairs, self._sources, counts)
-        return counts
+    def _count(self, column: str) -> dict[str | None, Distinct]:
+        names = list(self._sources)
+        total = _Counts.nothing(len(names))
+        for pieces in self._columns[column].buckets():
+            total = total.plus(_counted(pieces, len(names)))
+        whole = Distinct(int(total.n_of.sum()), total.distinct, int(total.shared_of.sum()))
+        by_source: dict[str | None, Distinct] = {
+            names[at]: Distinct(int(total.n_of[at]), int(total.distinct_of[at]), int(total.shared_of[at]))
+            for at in np.flatnonzero(total.n_of).tolist()
+        }
+        return {None: whole, **by_source}
 
     def discard(self) -> None:
         """Give back what is held."""
@@ -93,7 +107,8 @@ class _Waiting:
         self._file: IO[bytes] | None = None
         self._held: list[_Pairs] = []
         self._held_rows = 0
-        self._filed_rows = 0
+        self._bins = np.zeros(1 << _BIN_BITS, np.int64)
+        """Ids in the file by their first bits."""
 
     def add(self, pairs: _Pairs) -> None:
         if self._held_rows + len(pairs) > HELD_ROWS:
@@ -106,88 +121,146 @@ class _Waiting:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - open until the ids are counted
         for pairs in self._held:
             self._file.write(pairs.tobytes())
-        self._filed_rows += self._held_rows
+            self._bins += np.bincount(_bin_of(pairs), minlength=len(self._bins))
         self._held, self._held_rows = [], 0
 
-    def buckets(self) -> Iterator[_Pairs]:
-        """All of them, equal ids in one bucket. They are not held any longer then."""
+    def buckets(self) -> Iterator[Iterator[_Pairs]]:
+        """All of them, equal ids in one bucket, each in one piece or more. They are not held any longer then."""
         if self._file is None:
-            yield np.concatenate([np.zeros((0, 2), np.uint64), *self._held])
+            yield iter([np.concatenate([np.zeros((0, 2), np.uint64), *self._held])])
         else:
             self._spill()
-            n_buckets = min(BUCKETS, -(-self._filed_rows // BUCKET_ROWS))
-            yield from _dealt(self._file, n_buckets, self._folder)
+            yield from _dealt(self._file, self._bins, self._folder)
         self.discard()
 
     def discard(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # on a full disk it cannot be closed in order
+                self._file.close()
         self._file, self._held, self._held_rows = None, [], 0
 
 
-def _dealt(file: IO[bytes], n_buckets: int, folder: Path) -> Iterator[_Pairs]:
-    """The pairs in ``file`` in ``n_buckets`` arrays; equal ids are in one of them."""
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(n_buckets)]
-        file.seek(0)
-        while data := file.read(HELD_ROWS * _PAIR_BYTES):
-            pairs = np.frombuffer(data, np.uint64).reshape(-1, 2)
-            bucket = (pairs[:, 0] % np.uint64(n_buckets)).astype(np.uint16)
-            order = np.argsort(bucket, kind="stable")  # of so few bits numpy makes a radix sort
-            ends = np.cumsum(np.bincount(bucket, minlength=n_buckets))
-            for each, part in zip(files, np.split(np.take(pairs, order, axis=0), ends[:-1]), strict=True):
-                each.write(part.tobytes())
-        for each in files:
-            each.seek(0)
-            yield np.frombuffer(each.read(), np.uint64).reshape(-1, 2)
+def _bin_of(pairs: _Pairs) -> _Numbers:
+    return (pairs[:, 0] >> (64 - _BIN_BITS)).view(np.int64)
 
 
-def _count(pairs: _Pairs, names: dict[str, int], counts: dict[str, Distinct]) -> None:
-    """Add the pairs of one bucket. Most ids are met once: only the others are put together with their sources."""
-    n_rows, n_sources = len(pairs), len(names)
+def _dealt(file: IO[bytes], bins: _Numbers, folder: Path) -> Iterator[Iterator[_Pairs]]:
+    """The pairs in ``file`` by buckets, which are runs of ``bins``: written one behind the other to a second file."""
+    n_buckets = min(len(bins), -(-int(bins.sum()) // BUCKET_ROWS))
+    bucket_of_bin = np.arange(len(bins)) * n_buckets // len(bins)
+    ends = np.cumsum(np.bincount(bucket_of_bin, weights=bins, minlength=n_buckets)).astype(np.int64)
+    next_of = np.concatenate([[0], ends[:-1]])
+    with tempfile.TemporaryFile(dir=folder) as dealt:
+        for piece in _pieces(file, 0, int(ends[-1])):
+            bucket = bucket_of_bin[_bin_of(piece)].astype(np.uint16)
+            pairs = np.take(piece, np.argsort(bucket, kind="stable"), axis=0)  # of 16 bits numpy makes a radix sort
+            counts = np.bincount(bucket, minlength=n_buckets)
+            at = 0
+            for number in np.flatnonzero(counts).tolist():
+                part = pairs[at : at + int(counts[number])]
+                dealt.seek(int(next_of[number]) * _PAIR_BYTES)
+                dealt.write(part.tobytes())
+                at += len(part)
+            next_of += counts
+        for number in range(n_buckets):
+            yield _pieces(dealt, int(ends[number - 1]) if number else 0, int(ends[number]))
+
+
+def _pieces(file: IO[bytes], start: int, end: int) -> Iterator[_Pairs]:
+    """The pairs from ``start`` to ``end``: in one piece unless they are many more than is usual for a bucket."""
+    piece_rows = 2 * BUCKET_ROWS
+    for at in range(start, max(end, start + 1), piece_rows):
+        file.seek(at * _PAIR_BYTES)
+        yield np.frombuffer(file.read((min(end, at + piece_rows) - at) * _PAIR_BYTES), np.uint64).reshape(-1, 2)
+
+
+# -- counting ----------------------------------------------------------------------------------------------------------
+
+
+class _Counts(NamedTuple):
+    """What a bucket adds: by the number of the source, and the ids of all of them."""
+
+    n_of: _Numbers
+    distinct_of: _Numbers
+    shared_of: _Numbers
+    distinct: int
+
+    @classmethod
+    def nothing(cls, n_sources: int) -> _Counts:
+        none = np.zeros(n_sources, np.int64)
+        return cls(none, none, none, 0)
+
+    def plus(self, other: _Counts) -> _Counts:
+        return _Counts(
+            self.n_of + other.n_of,
+            self.distinct_of + other.distinct_of,
+            self.shared_of + other.shared_of,
+            self.distinct + other.distinct,
+        )
+
+
+def _counted(pieces: Iterator[_Pairs], n_sources: int) -> _Counts:
+    """What one bucket adds."""
+    pairs = next(pieces)
+    piece = next(pieces, None)
+    if piece is None:
+        return _counted_at_once(pairs, n_sources)
+    folded, times = _folded(pairs, np.ones(len(pairs), np.int64))
+    while piece is not None:
+        folded, times = _folded(np.concatenate([folded, piece]), np.concatenate([times, np.ones(len(piece), np.int64)]))
+        piece = next(pieces, None)
+    return _counted_folded(folded, times, n_sources)
+
+
+def _counted_at_once(pairs: _Pairs, n_sources: int) -> _Counts:
+    """Most ids are met once: only the others are put together with their sources."""
     ids, sources = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]).view(np.int64)
     rows = _may_repeat(ids)
-    group, source, is_new_pair = _grouped(ids[rows], sources[rows], n_sources)
+    # Two sorts of plain numbers: numpy takes several times as long for one of pairs.
+    order = np.argsort(ids[rows])
+    group = np.cumsum(_changes(ids[rows][order])) - 1
+    both = group * n_sources + sources[rows][order]
+    both.sort()
+    group, source = np.divmod(both, n_sources or 1)
+    is_new_pair = _changes(both)
     n_groups = int(group[-1]) + 1 if len(group) else 0
     is_shared = (np.bincount(group[is_new_pair], minlength=n_groups) > 1)[group]
-    _add(counts, "", n_rows, n_rows - len(rows) + n_groups, int(np.count_nonzero(is_shared)))
     n_of, again_of, shared_of = (
         np.bincount(of, minlength=n_sources) for of in (sources, source[~is_new_pair], source[is_shared])
     )
-    for name, number in names.items():
-        if n_of[number]:
-            _add(counts, name, n_of[number], n_of[number] - again_of[number], shared_of[number])
+    return _Counts(n_of, n_of - again_of, shared_of, len(ids) - len(rows) + n_groups)
 
 
 def _may_repeat(ids: _Words) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The rows whose id is met twice, and a few others: those whose id begins with the same bits as one that is."""
+    """The rows whose id is met twice, and a few others: those whose id ends with the same bits as one that is."""
     in_order = np.sort(ids)
     repeated = in_order[1:][~_changes(in_order)[1:]]
+    mask = np.uint64((1 << _MARK_BITS) - 1)
     marks = np.zeros(1 << _MARK_BITS, np.bool_)
-    marks[repeated >> (64 - _MARK_BITS)] = True
-    return np.flatnonzero(marks[ids >> (64 - _MARK_BITS)])
+    marks[repeated & mask] = True
+    return np.flatnonzero(marks[ids & mask])
 
 
-def _grouped(
-    ids: _Words, sources: _Numbers, n_sources: int
-) -> tuple[_Numbers, _Numbers, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Pairs by id and source: the rank of the id, the source, and whether the pair is met for the first time.
-
-    Two sorts of plain numbers: numpy takes several times as long for one of pairs.
-    """
-    order = np.argsort(ids)
-    group = np.cumsum(_changes(ids[order])) - 1
-    both = group * n_sources + sources[order]
-    both.sort()
-    group, source = np.divmod(both, n_sources or 1)
-    return group, source, _changes(both)
+def _folded(pairs: _Pairs, times: _Numbers) -> tuple[_Pairs, _Numbers]:
+    """Each pair once, in order, and how often it was met."""
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    pairs, times = pairs[order], times[order]
+    starts = np.flatnonzero(_changes(pairs[:, 0]) | _changes(pairs[:, 1]))
+    return pairs[starts], np.add.reduceat(times, starts)
 
 
-def _add(counts: dict[str, Distinct], name: str, n: int, distinct: int, shared: int) -> None:
-    total = counts.setdefault(name, Distinct())
-    total.n += int(n)
-    total.distinct += int(distinct)
-    total.shared += int(shared)
+def _counted_folded(pairs: _Pairs, times: _Numbers, n_sources: int) -> _Counts:
+    """The same of pairs that are there once each, in order."""
+    is_new = _changes(pairs[:, 0])
+    group = np.cumsum(is_new) - 1
+    is_shared = (np.bincount(group) > 1)[group]
+    source = pairs[:, 1].astype(np.int64)
+
+    def sums(rows: Any, weights: _Numbers) -> _Numbers:
+        return np.bincount(source[rows], weights=weights[rows], minlength=n_sources).astype(np.int64)
+
+    every = slice(None)
+    return _Counts(sums(every, times), sums(every, np.ones_like(times)), sums(is_shared, times), int(is_new.sum()))
 
 
 def _first_64_bits(ids: pa.StringArray) -> _Words:
@@ -213,7 +286,7 @@ def _nibbles(eights: _Words) -> _Words:
     return letters
 
 
-def _changes(values: _Words | _Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _changes(values: _Words | _Numbers) -> _Bools:
     """Where a sorted column has a value for the first time."""
     first = np.ones(len(values), bool)
     first[1:] = values[1:] != values[:-1]

@@ -24,7 +24,7 @@ from scanner.model import SCHEMA_VERSION
 from scanner.probes import schema_of
 from scanner.run import Input, Manifest, Run, Share
 from scanner.shards import Counters, Opened, ShardFolder, read_shard
-from scanner.storage import Folder, open_folder
+from scanner.storage import Folder, is_same_place, open_folder
 
 if TYPE_CHECKING:
     from scanner.pipeline import Watcher
@@ -63,6 +63,7 @@ def merge(
         The Run; ``run.account.is_whole`` where all parts were there and complete.
 
     Raises:
+        UsageError: nothing is given, or ``out`` is one of the parts.
         RunError: a folder holds no Run, no part, a part of another scan (inputs, options or schema differ), or a part
             that is given twice.
         OutputError: ``out`` holds something, or cannot be written.
@@ -77,6 +78,9 @@ def merge(
             parts.add(*head)
         ordered = parts.in_order()
         folder = open_folder(out)
+        if any(is_same_place(folder.location, part.location) for part in ordered):
+            raise UsageError(f"{folder.location} is one of the parts; choose another -o")
+        outputs = None
         try:
             _prepare(folder, parts.manifest("running", Outputs.empty_account(parts.share.plan_rows)), fresh=fresh)
             outputs = Outputs(folder, schema_of(Run(ordered[0].location).manifest.arguments))
@@ -91,8 +95,13 @@ def merge(
             manifest.engine["merge_seconds"] = round(time.monotonic() - started_s, 3)
             write_json(folder, "run.json", manifest)
             folder.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write {folder.location}: {error.strerror or error}") from error
+        except BaseException as error:
+            if outputs is not None:
+                outputs.discard()
+            if isinstance(error, OSError):
+                why = error.strerror or error
+                raise OutputError(f"cannot write {folder.location}: {why}; merge again with --fresh") from error
+            raise
     return Run(folder.location)
 
 
@@ -256,9 +265,10 @@ def _difference(one: msgspec.Raw, other: msgspec.Raw) -> str | None:
 
 def _prepare(folder: Folder, manifest: Manifest, *, fresh: bool) -> None:
     if fresh and folder.exists("run.json"):
+        folder.sweep()  # while run.json still says that it is a Run
         folder.remove(("run.json", "stats.json", "records.parquet", MEMBERS))
         folder.remove_all("shards")
-    if any(folder.names()):
+    elif any(folder.names()):
         hint = "choose another -o, or --fresh to start over" if folder.exists("run.json") else "choose another -o"
         raise OutputError(f"{folder.location} is not empty; {hint}")
     write_json(folder, "run.json", manifest)
@@ -278,7 +288,10 @@ def _open_units(kept: ShardFolder, wanted: list[tuple[_Part, Folder, int]]) -> l
 
 
 def _open_unit(kept: ShardFolder, origin: Folder, unit: int) -> Opened | None:
-    data = ShardFolder(origin).read_encoded(unit)
+    try:
+        data = ShardFolder(origin).read_encoded(unit)
+    except OSError as error:
+        raise RunError(f"{origin.location} cannot be read: {error.strerror or error}") from error
     shard = read_shard(data)
     if shard is None or shard.unit != unit:
         return None

@@ -30,7 +30,7 @@ from scanner.run import Account, Input, Manifest, Run, Share
 from scanner.shards import Counters, Shard, ShardFolder, key_of
 from scanner.sources import Plan, Source
 from scanner.sources.portions import portions_of
-from scanner.storage import Folder
+from scanner.storage import Folder, is_same_place
 from scanner.worker import ScanWork
 
 
@@ -126,7 +126,7 @@ class _Scan:
     def open(self, *, fresh: bool, reuse: Sequence[str]) -> None:
         """See what is there, and drop what is stale; Ctrl-C may come at any time. Nothing is read from the source."""
         folder = self._folder
-        if folder.location in map(str, reuse):
+        if any(is_same_place(folder.location, location) for location in reuse):
             raise UsageError(f"--reuse {folder.location} is this Run itself, which is continued anyway")
         self._earlier = [EarlierRun(location) for location in reuse]
         with self._unwritable_from_the_start():
@@ -175,6 +175,7 @@ class _Scan:
                 f"{where} is a Run with other arguments ({', '.join(changed)}: {before.get(name)!r} there, "
                 f"{self._arguments.get(name)!r} now); choose another --out, or --fresh to start over"
             )
+        self._folder.sweep()  # this Run is ours to continue: only now may anything be removed
 
     def _find_done(self) -> None:
         """See which Units are on disk already, and forget shards of other bytes or options: ``merge`` takes any."""
@@ -325,6 +326,9 @@ class _Scan:
             self._write_manifest("complete" if is_complete else "partial", account, cost)
         except OSError as error:
             raise self._unwritable(error) from error
+        except Exception:
+            self.abandon()
+            raise
 
     def abandon(self) -> None:
         """Nothing more can be written: give back the space of what is not whole, and leave the shards as they are."""

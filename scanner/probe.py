@@ -275,8 +275,8 @@ class _Row:
 
 def _as_of(blob: Blob, record: Record) -> Record:
     """The record of an earlier row with the same bytes, for this one."""
-    source = source_of(blob.file, blob.path)
-    return msgspec.structs.replace(record, source=source, path=printable(blob.path), file=blob.file, row=blob.row)
+    path = printable(blob.path)
+    return msgspec.structs.replace(record, source=source_of(blob.file, path), path=path, file=blob.file, row=blob.row)
 
 
 def _record(blob: Blob, data: memoryview, blob_id: str, row: _Row) -> Record:
@@ -317,9 +317,10 @@ def record_of(
 ) -> Record:
     """The record of a row that was read: its fields in their order. Runs once a row."""
     status, codec, format_, raw_size = read
+    path = printable(blob.path)
     return Record(
-        source_of(blob.file, blob.path),
-        printable(blob.path),
+        source_of(blob.file, path),
+        path,
         blob.file,
         blob.row,
         status,
@@ -363,10 +364,10 @@ def _no_task(format_: FormatName) -> Meaning:
 
 def failed_record(blob: Blob, faults: list[Fault]) -> Record:
     """The Record of a row that could not be read at all."""
-    data = blob.data
+    data, path = blob.data, printable(blob.path)
     return Record(
-        source=source_of(blob.file, blob.path),
-        path=printable(blob.path),
+        source=source_of(blob.file, path),
+        path=path,
         file=blob.file,
         row=blob.row,
         status="failed",

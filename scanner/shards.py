@@ -180,7 +180,7 @@ class ShardFolder:
             return b""
 
     def units(self) -> Iterator[int]:
-        """Numbers of the Units that have a file, sound or not, in order. Sweeps up what a killed scan left behind."""
+        """Numbers of the Units that have a file, sound or not, in order."""
         names = (PurePosixPath(name) for name in self._run.names("shards"))
         yield from sorted(int(name.stem) for name in names if name.suffix == ".msgpack" and name.stem.isdigit())
 

@@ -289,9 +289,9 @@ class StatsFile(msgspec.Struct):
     """By name, in order of name."""
 
     @classmethod
-    def of(cls, stats: Stats, distinct: Mapping[str, dict[str, Distinct]]) -> StatsFile:
-        """The file's content. ``distinct`` is by source; under ``""`` stands that of the whole."""
-        overall = _written(stats.total(), distinct.get("", {}))
+    def of(cls, stats: Stats, distinct: Mapping[str | None, dict[str, Distinct]]) -> StatsFile:
+        """The file's content. ``distinct`` is by source; under None stands that of the whole."""
+        overall = _written(stats.total(), distinct.get(None, {}))
         sources = {name: _written(stats.sources[name], distinct.get(name, {})) for name in sorted(stats.sources)}
         return cls(SCHEMA_VERSION, overall, sources)
 

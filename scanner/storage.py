@@ -2,11 +2,14 @@
 
 In both a file is there whole or not at all. On a disk it is written to a temporary name and renamed. An object store
 needs no rename, and has none: an object appears when its put (or the completion of its multipart upload) succeeds.
+What a killed process left under a temporary name is removed by :meth:`Folder.sweep` alone: to look deletes nothing, as
+the folder may be somebody else's.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -29,6 +32,14 @@ PENDING: Final = 4 * PUTS
 """Objects that wait or are on their way; then the next :meth:`Folder.write` waits too."""
 
 _PART: Final = ".part"
+
+_FIRST: Final = "run.json"
+"""Written before all else: a folder that has nothing but its temporary file is one that a Run was to be made in."""
+
+_OUTPUTS: Final = (_FIRST, "stats.json", "records.parquet", "members.parquet")
+
+_TORN_SHARD: Final = re.compile(r"shards/\d{4,}/\d{7,}(\.msgpack)?\.part")
+"""Temporary names of shards, from the Run on: numbers, as nobody names files of his own there."""
 
 
 class Folder(Protocol):
@@ -53,7 +64,13 @@ class Folder(Protocol):
         """Whether there is such a file."""
 
     def names(self, under: str = "") -> Iterator[str]:
-        """Names of all files below a folder (of this one, the whole), in no order."""
+        """Names of all files below a folder (of this one, the whole), in no order; nothing is changed.
+
+        Not named is what a killed write surely left: temporary files of shards, and that of ``run.json``.
+        """
+
+    def sweep(self) -> None:
+        """Remove the temporary files that a killed scan left, and no others. For a folder known to hold a Run alone."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; those that are not there are no error."""
@@ -77,6 +94,15 @@ def open_folder(location: str | os.PathLike[str]) -> Folder:
     if is_url(text):
         return UrlFolder(text)
     return LocalFolder(Path(text.removeprefix("file://")))
+
+
+def is_same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether both name one folder, however they are written."""
+    first, second = os.fspath(one), os.fspath(other)
+    if is_url(first) or is_url(second):
+        return first.rstrip("/") == second.rstrip("/")
+    first, second = (os.path.realpath(each.removeprefix("file://")) for each in (first, second))
+    return first == second
 
 
 def is_url(location: str) -> bool:
@@ -148,14 +174,21 @@ class LocalFolder:
         return (self.path / name).exists()
 
     def names(self, under: str = "") -> Iterator[str]:
-        """See :class:`Folder`. What an interrupted write left behind is removed in passing."""
+        """See :class:`Folder`."""
+        for name in self._walk(under):
+            if name != _FIRST + _PART and not _TORN_SHARD.fullmatch(name):
+                yield name
+
+    def sweep(self) -> None:
+        """See :class:`Folder`."""
+        self.remove(name + _PART for name in _OUTPUTS)
+        self.remove(name for name in self._walk("shards") if _TORN_SHARD.fullmatch(name))
+
+    def _walk(self, under: str) -> Iterator[str]:
+        """Names of all files below a folder, temporary ones too."""
         for folder, _, files in os.walk(self.path / under):
             for file in files:
-                path = Path(folder, file)
-                if file.endswith(_PART):
-                    path.unlink(missing_ok=True)
-                else:
-                    yield path.relative_to(self.path).as_posix()
+                yield Path(folder, file).relative_to(self.path).as_posix()
 
     def remove(self, names: Iterable[str]) -> None:
         """See :class:`Folder`."""
@@ -230,6 +263,9 @@ class UrlFolder:
         self.flush()
         for path in self._call("find", self._path(under)):
             yield path.removeprefix(self._root).lstrip("/")
+
+    def sweep(self) -> None:
+        """Nothing is left of an object that was not put to its end."""
 
     def remove(self, names: Iterable[str]) -> None:
         """See :class:`Folder`."""

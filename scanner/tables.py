@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,8 @@ class TableWriter:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scanner-encode")
         self._joining: Future[None] | None = None
         self._encoding: Future[None] | None = None
+        self._failure: BaseException | None = None
+        self._is_sealed = False
         self._writer = pq.ParquetWriter(
             self._temporary,
             schema,
@@ -58,7 +60,8 @@ class TableWriter:
         )
 
     def write(self, table: pa.Table) -> None:
-        """Append the rows of ``table``."""
+        """Append the rows of ``table``. Raises what a thread ran into, and the same with every later call."""
+        self._check()
         self._pending.append(table)
         self._pending_rows += table.num_rows
         if self._pending_rows >= ROW_GROUP_ROWS:
@@ -69,7 +72,7 @@ class TableWriter:
         at = 0
         while table.num_rows - at >= ROW_GROUP_ROWS or (final and at < table.num_rows):
             part = table.slice(at, ROW_GROUP_ROWS)
-            self._wait_for_join()
+            self._settle(self._joining)
             self._joining = self._threads.submit(self._join, part)
             at += part.num_rows
         self._pending = [table.slice(at)]
@@ -79,37 +82,54 @@ class TableWriter:
         rows = rows.combine_chunks()
         if self._tap is not None:
             self._tap(rows)
-        self._wait_for_encoder()
+        self._settle(self._encoding)
         self._encoding = self._threads.submit(self._writer.write_table, rows, row_group_size=ROW_GROUP_ROWS)
 
-    def _wait_for_join(self) -> None:
-        if self._joining is not None:
-            joining, self._joining = self._joining, None
-            joining.result()
+    def _settle(self, work: Future[None] | None) -> None:
+        """Wait for it. What has failed once has left rows out: nothing that comes later makes the file whole."""
+        try:
+            if work is not None:
+                work.result()
+        except BaseException as error:
+            self._failure = self._failure or error
+            raise
 
-    def _wait_for_encoder(self) -> None:
-        if self._encoding is not None:
-            encoding, self._encoding = self._encoding, None
-            encoding.result()
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
-    def close(self) -> None:
-        """Write what is left and put the file in place."""
+    def seal(self) -> None:
+        """Write what is left, so that :meth:`close` has nothing to do but to put the file in place."""
+        self._check()
+        if self._is_sealed:
+            return
         if self._pending:
             self._flush(final=True)
-        self._wait_for_join()
-        self._wait_for_encoder()
+        self._settle(self._joining)
+        self._settle(self._encoding)
         self._threads.shutdown()
         self._writer.close()
-        self._temporary.replace(self._path)
+        self._is_sealed = True
+
+    def close(self) -> None:
+        """Put the file in place, whole. Raises what writing it ran into; then nothing is left of it."""
+        try:
+            self.seal()
+            self._temporary.replace(self._path)
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Leave no file behind."""
-        with suppress(Exception):  # joining a row group may begin to encode it: first the one, then the other
-            self._wait_for_join()
+        self._failure = self._failure or ValueError("the file was given up")
+        if self._joining is not None:
+            wait([self._joining])  # joining a row group begins to encode it
         self._threads.shutdown()
-        with suppress(OSError):  # where the disk is full it cannot be closed in order
+        with suppress(OSError, pa.ArrowException):  # where the disk is full it cannot be closed in order
             self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

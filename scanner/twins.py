@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from scanner.model import Census, Record
 
 V = TypeVar("V")
@@ -52,7 +54,8 @@ class Twins:
         if len(data) > BLOB_BYTES or record.status != "ok" or record.blob_id is None:
             return
         if record.blob_id in self._once:
-            self._twins[record.blob_id] = Twin(bytes(data), record, census)
+            # A copy: whoever was given the record may add to it, as probes do, what is not this blob's.
+            self._twins[record.blob_id] = Twin(bytes(data), msgspec.structs.replace(record), census)
         else:
             self._once[record.blob_id] = None
 

@@ -140,16 +140,16 @@ def _census(rng: Random, *, hostile: bool) -> Census:
     return Census(names, rng.choices(TYPES, k=len(names)), rng.choices(KEYS, k=3), lies)
 
 
-def _distinct(records: Sequence[Record]) -> dict[str, dict[str, Distinct]]:
-    out: dict[str, dict[str, Distinct]] = {}
+def _distinct(records: Sequence[Record]) -> dict[str | None, dict[str, Distinct]]:
+    out: dict[str | None, dict[str, Distinct]] = {}
     for column in ("blob_id", "content_id", "instruction_id"):
         where: dict[str, set[str]] = {}
         for record in records:
             value = getattr(record, column)
             if value is not None:
                 where.setdefault(value, set()).add(record.source)
-        for source in ["", *{record.source for record in records}]:
-            mine = [r for r in records if getattr(r, column) is not None and source in {"", r.source}]
+        for source in [None, *{record.source for record in records}]:
+            mine = [r for r in records if getattr(r, column) is not None and source in {None, r.source}]
             ids = [getattr(r, column) for r in mine]
             shared = sum(len(where[value]) > 1 for value in ids)
             out.setdefault(source, {})[column] = Distinct(len(ids), len(set(ids)), shared)

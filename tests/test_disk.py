@@ -24,6 +24,7 @@ from scanner.batch import Batch
 from scanner.run import Run
 from scanner.sources import arrow, parquet
 from scanner.sources.parquet import ParquetSource
+from scanner.tables import ROW_GROUP_ROWS
 
 SOURCES = {"a__first": 2_500, "b__second": 2_500}
 PLANNED = sum(SOURCES.values())
@@ -113,6 +114,28 @@ def test_a_limit_on_file_size(data: Path, whole: Run, tmp_path: Path) -> None:
     assert ended.returncode == 3, ended.stderr
     assert "File too large" in ended.stderr
     assert outputs(scanner.scan(data, out=tmp_path / "run", engine="serial")) == outputs(whole)
+
+
+def test_a_disk_that_fills_up_between_row_groups(tmp_path: Path) -> None:
+    """With more rows than a row group the error comes from a thread, and more of them after it: still one sentence."""
+    n_rows = 3 * ROW_GROUP_ROWS
+    write_rows(tmp_path / "data" / "a.parquet", [b"%08x" % (row * 2654435761 % 2**32) for row in range(n_rows)])
+    whole = scanner.scan(tmp_path / "data", out=tmp_path / "run", engine="serial")
+    shutil.copytree(whole.folder, tmp_path / "whole")
+    largest_shard = max(path.stat().st_size for path in whole.folder.glob("shards/*/*"))
+    for name in ("records.parquet", "members.parquet", "stats.json"):
+        (whole.folder / name).unlink()
+
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_shard + 100_000, resource.RLIM_INFINITY))
+
+    ended = scan(tmp_path / "data", whole.folder, "--engine", "serial", preexec_fn=small_files)
+    assert ended.returncode == 3, ended.stderr
+    assert "File too large; free space and run the same command again" in ended.stderr
+    assert sorted(path.name for path in whole.folder.iterdir()) == ["run.json", "shards"]
+    again = scanner.scan(tmp_path / "data", out=whole.folder, engine="serial")
+    assert outputs(again) == outputs(Run(tmp_path / "whole"))
 
 
 def test_a_read_only_folder(data: Path, tmp_path: Path) -> None:

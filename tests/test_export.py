@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import resource
+import shutil
+import signal
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +25,7 @@ from scanner.corpus import hostile_cases
 from scanner.corpus.hostile_tar import member
 from scanner.corpus.pack import zip_blob
 from scanner.errors import OutputError, UsageError
-from scanner.explore.export import Exported, export, folder_name
+from scanner.explore.export import Exported, OnExist, export, folder_name
 from scanner.explore.unpack import relative_path
 from scanner.model import Blob
 from scanner.options import Limits
@@ -219,10 +224,10 @@ def test_a_bomb_of_directories_stops_at_the_member_limit(tmp_path: Path) -> None
 
 
 def test_of_two_members_with_one_name_the_last_wins(tmp_path: Path) -> None:
-    """As in tarfile; the first is told as replaced, and its file is no longer counted."""
-    (line,) = export([blob(tar_of(member("a", b"first"), member("a", b"second!")))], tmp_path / "out")
-    assert (tmp_path / "out/task/a").read_bytes() == b"second!"
-    assert line.n_files == 1
+    """As in tarfile; the first is told as replaced, and neither its file nor its bytes are counted any longer."""
+    (line,) = export([blob(tar_of(member("a", b"first"), member("a", b"2!"), member("b", b"b")))], tmp_path / "out")
+    assert (tmp_path / "out/task/a").read_bytes() == b"2!"
+    assert (line.n_files, line.n_bytes) == (2, 3)
     assert "replaced" in line.left_out[0].reason
 
 
@@ -234,6 +239,23 @@ def test_equal_paths_get_folders_of_their_own(tmp_path: Path) -> None:
     again = list(export(reversed(rows), tmp_path / "out", on_exist="skip"))
     assert [line.folder for line in reversed(again)] == [line.folder for line in lines]
     assert {line.state for line in again} == {"there"}
+
+
+def test_a_path_that_holds_the_hash_of_another_row_takes_nothing_from_it(tmp_path: Path) -> None:
+    """However many names of a row are taken by paths made for that, it has a folder of its own, again the same one."""
+    rows = [blob(b"0", "a", 0), blob(b"last", "a", 9)]
+    taken: list[Blob] = []
+    for number in range(1, 5):
+        (*_, last) = export([*rows[:-1], *taken, rows[-1]], tmp_path / str(number))
+        taken.append(blob(b"%d" % number, last.folder.upper(), number))
+    rows[1:1] = taken
+    lines = list(export(rows, tmp_path / "out"))
+    assert len({line.folder.lower() for line in lines}) == 6
+    for row, line in zip(rows, lines, strict=True):
+        assert (tmp_path / "out" / line.folder / "task.txt").read_bytes() == bytes(row.data or b"")
+    again = list(export(reversed(rows), tmp_path / "out", on_exist="skip"))
+    assert [(line.folder, line.state) for line in reversed(again)] == [(line.folder, "there") for line in lines]
+    assert [line.folder for line in export(rows, tmp_path / "anew", on_exist="skip")] == [line.folder for line in lines]
 
 
 def test_on_exist(tmp_path: Path) -> None:
@@ -345,3 +367,95 @@ def test_a_full_disk_ends_the_export_in_a_sentence(tmp_path: Path) -> None:
         list(export(rows(), tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"t-0", "manifest.jsonl"}
     assert len((tmp_path / "out/manifest.jsonl").read_text().splitlines()) == 1
+
+
+def manifest_of(target: Path) -> list[Exported]:
+    return [
+        msgspec.json.decode(line, type=Exported) for line in (target / "manifest.jsonl").read_bytes().splitlines(True)
+    ]
+
+
+@pytest.mark.parametrize("on_exist", ["skip", "overwrite"])
+def test_a_disk_that_fills_up_in_a_line_of_the_manifest(tmp_path: Path, on_exist: OnExist) -> None:
+    """A line that finds room for a part is an error and taken back, with its folder; the export can be continued."""
+    target = tmp_path / "out"
+    rows = [blob(b"x", f"t-{row}", row) for row in range(3)]
+    list(export(rows[:1], target))
+    before = (target / "manifest.jsonl").read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, limit[1]))
+    try:
+        with pytest.raises(OutputError, match="File too large"):
+            list(export(rows[1:], target, on_exist=on_exist))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (target / "manifest.jsonl").read_bytes() == before
+    assert {path.name for path in target.iterdir()} == {"t-0", "manifest.jsonl"}
+    list(export(rows, target, on_exist=on_exist))
+    assert {line.folder for line in manifest_of(target)} == {"t-0", "t-1", "t-2"}
+
+
+@pytest.mark.parametrize("on_exist", ["skip", "overwrite"])
+def test_an_export_killed_in_a_line_of_the_manifest_is_continued(tmp_path: Path, on_exist: OnExist) -> None:
+    """The kernel kills it in that write: the torn line is cut off, and every row gets its folder and its line."""
+    target = tmp_path / "out"
+    rows = [blob(b"x", f"t-{row}", row) for row in range(3)]
+    list(export(rows[:1], target))
+    before = (target / "manifest.jsonl").read_bytes()
+    command = [sys.executable, "-c", KILLED_EXPORT, str(len(before) + 40), str(target)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGXFSZ
+    assert len((target / "manifest.jsonl").read_bytes()) == len(before) + 40
+    assert [line.folder for line in export(rows, target, on_exist=on_exist)] == ["t-0", "t-1", "t-2"]
+    assert {line.folder for line in manifest_of(target)} == {"t-0", "t-1", "t-2"}
+    assert {path.name for path in target.iterdir()} == {"t-0", "t-1", "t-2", "manifest.jsonl"}
+
+
+KILLED_EXPORT = """
+import resource, signal, sys
+from scanner.explore.export import export
+from scanner.model import Blob
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+list(export([Blob(memoryview(b"x"), "t-1", "f.parquet", 1, None)], sys.argv[2], on_exist="skip"))
+"""
+
+
+@pytest.mark.parametrize("on_exist", ["skip", "overwrite"])
+def test_a_manifest_cut_anywhere_in_its_last_line_is_continued(tmp_path: Path, on_exist: OnExist) -> None:
+    """Also where the folder is in place, as earlier exports left it; a last line without its line feed is whole."""
+    rows = [blob(b"x", f"t-{row}-\u00fc", row) for row in range(2)]
+    target = tmp_path / "out"
+    list(export(rows, target))
+    told = (target / "manifest.jsonl").read_bytes()
+    first, last = told.splitlines(True)
+    for kept in range(len(last)):
+        (target / "manifest.jsonl").write_bytes(first + last[:kept])
+        in_the_name = kept < last.index(b'"source"')
+        if in_the_name:  # then nothing says that an export wrote it, and it is spared
+            shutil.rmtree(target / rows[1].path)
+        assert [line.folder for line in export(rows, target, on_exist=on_exist)] == [row.path for row in rows]
+        lines = manifest_of(target)
+        assert lines[0].row == 0
+        assert {line.row for line in lines} == {0, 1} or (on_exist == "skip" and not in_the_name)
+
+
+@pytest.mark.parametrize("content", [b"words", b'{"folder":"x","of":"another"}', b'{"folder":"x"\n{}\n', b"{}\n"])
+def test_what_is_no_manifest_is_never_cut(tmp_path: Path, content: bytes) -> None:
+    """A file of that name with anything but a line of ours that breaks off at its end is refused, and stays."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/manifest.jsonl").write_bytes(content)
+    with pytest.raises(OutputError, match="no manifest of an export"):
+        list(export([blob(b"x")], tmp_path / "out", on_exist="overwrite"))
+    assert (tmp_path / "out/manifest.jsonl").read_bytes() == content
+
+
+def test_a_manifest_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """What it names is replaced by ``overwrite``: it may name folders beside itself alone."""
+    (tmp_path / "mine").mkdir()
+    list(export([blob(b"x")], tmp_path / "out"))
+    manifest = tmp_path / "out/manifest.jsonl"
+    line = json.loads(manifest.read_bytes())
+    for folder in ("../mine", "..", ".", "", "/mine"):
+        manifest.write_text(json.dumps(line | {"folder": folder}) + "\n")
+        with pytest.raises(OutputError, match="no manifest of an export"):
+            list(export([blob(b"x")], tmp_path / "out", on_exist="overwrite"))

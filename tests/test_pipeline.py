@@ -263,3 +263,33 @@ def test_large_rows_are_streamed_to_the_same_record(tmp_path: Path) -> None:
         first.pop(name), second.pop(name)
     assert first == second
     assert run.manifest.counters.streamed_rows >= 1
+
+
+def test_a_path_that_is_no_text(tmp_path: Path) -> None:
+    """A path that is not UTF-8, in a file of no folder, is escaped in every column that shows it; other rows stay."""
+    paths = pa.array([b"a-1", b"\xff\xfe-2", b"c-3"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"path": paths, "task_binary": [task(n) for n in range(3)]}), tmp_path / "a.parquet")
+    for workers in (0, 2):
+        run = scanner.scan(tmp_path / "a.parquet", out=tmp_path / f"run-{workers}", workers=workers)
+        assert run.account.ok == 3
+        assert run.records().collect()["path"].to_list() == ["a-1", "\\xff\\xfe-2", "c-3"]
+        assert run.records().collect()["source"].to_list() == ["a", "\\xff\\xfe", "c"]
+
+
+def test_another_table_is_not_the_one_before(tmp_path: Path) -> None:
+    """Tables have no name: one of as many rows and bytes, scanned into the same folder, is scanned."""
+    for content in (b'{"x":1}', b"hello!!"):
+        table = pa.table({"path": ["a-1", "a-2"], "task_binary": [content, content]})
+        run = scanner.scan(table, out=tmp_path / "run", engine="serial")
+        assert run.manifest.counters.rows == 2
+        assert run.records().collect()["format"].to_list() == ["json" if b"x" in content else "text"] * 2
+    assert scanner.scan(table, out=tmp_path / "run", engine="serial").manifest.counters.rows == 0
+
+
+def test_reusing_itself_is_refused_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``./run`` is ``run``: starting over from what is being removed would reuse nothing."""
+    monkeypatch.chdir(tmp_path)
+    data = write_rows(tmp_path / "a.parquet", [task(1)])
+    scanner.scan(data, out="run", engine="serial")
+    with pytest.raises(scanner.UsageError, match="is this Run itself"):
+        scanner.scan(data, out="run", engine="serial", fresh=True, reuse=["./run"])

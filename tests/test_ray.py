@@ -276,6 +276,18 @@ def test_without_an_address_ray_is_started_and_stopped(dataset: Path, tmp_path: 
     assert not ray.is_initialized()
 
 
+def test_a_scan_that_ends_before_its_first_portion_lets_ray_go(dataset: Path, tmp_path: Path) -> None:
+    """Nothing to read, or nothing left to do: Ray does not stay up, to be taken for the caller's by the next scan."""
+    import ray
+
+    with pytest.raises(scanner.SourceError):
+        scanner.scan(tmp_path / "missing", out=tmp_path / "run", engine="ray", workers=1)
+    assert not ray.is_initialized()
+    scanner.scan(dataset, out=tmp_path / "run", engine="serial")
+    assert scanner.scan(dataset, out=tmp_path / "run", engine="ray", workers=1).manifest.counters.rows == 0
+    assert not ray.is_initialized()
+
+
 def test_without_ray_the_error_says_what_to_install(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -257,3 +257,33 @@ def test_shards_of_bytes_that_changed_are_forgotten(tmp_path: Path) -> None:
     scanner.scan(data, out=tmp_path / "part", shard=(1, 1), engine="serial")
     assert len(list(run.folder.glob("shards/*/*"))) == 1
     assert scanner.merge([run.folder], tmp_path / "run").account.ok == 20
+
+
+def test_a_part_is_not_merged_over(own_parts: list[Path], tmp_path: Path) -> None:
+    """``-o`` naming one of the parts is refused, also with ``--fresh``, which would have erased it first."""
+    before = outputs(Run(own_parts[1]))
+    with pytest.raises(scanner.UsageError, match="is one of the parts"):
+        scanner.merge(own_parts, own_parts[1].parent / "." / own_parts[1].name, fresh=True)
+    assert outputs(Run(own_parts[1])) == before
+
+
+def test_a_merge_that_fails_leaves_no_file_half_written(own_parts: list[Path], tmp_path: Path) -> None:
+    """A shard that cannot be read is told as such; nothing half written stays, and ``--fresh`` merges again."""
+    (shard, *_) = sorted(own_parts[-1].glob("shards/*/*"))
+    data = shard.read_bytes()
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(scanner.RunError, match="cannot be read: Is a directory"):
+        scanner.merge(own_parts, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.part"))
+    shard.rmdir()
+    shard.write_bytes(data)
+    assert scanner.merge(own_parts, tmp_path / "run", fresh=True).account.is_whole
+
+
+def test_starting_over_leaves_a_report_where_it_is(parts: list[Path], tmp_path: Path) -> None:
+    """What a person put beside the Run is no reason to refuse to merge again, and stays."""
+    scanner.merge(parts, tmp_path / "run")
+    (tmp_path / "run" / "report.html").write_text("<p>mine")
+    assert scanner.merge(parts, tmp_path / "run", fresh=True).account.is_whole
+    assert (tmp_path / "run" / "report.html").read_text() == "<p>mine"

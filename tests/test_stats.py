@@ -89,7 +89,7 @@ def test_empty_is_neutral_and_files_come_back(rows: list[tuple[Record, Census]])
     again = Stats()
     again.merge(stats)
     assert stats == again == stats_of(rows)
-    file = StatsFile.of(stats, {"": {"blob_id": Distinct(3, 2, 0)}})
+    file = StatsFile.of(stats, {None: {"blob_id": Distinct(3, 2, 0)}})
     assert msgspec.json.decode(msgspec.json.encode(file), type=StatsFile) == file
 
 

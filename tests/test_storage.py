@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,19 +102,100 @@ def test_a_folder_is_one_wherever_it_is(kind: str, bucket: str, tmp_path: Path) 
     folder.remove(["shards/0000/0000000.msgpack", "nothing"])
     assert not folder.exists("shards/0000/0000000.msgpack")
     folder.remove_all("shards")
+    folder.sweep()
     assert list(folder.names()) == ["run.json"]
     folder.stage("large").write_bytes(b"large")
     folder.publish("large")
     assert folder.read("large") == b"large"
 
 
+OURS = ["run.json.part", "shards/0000/0000001.msgpack.part", "shards/12345/12345678.msgpack.part"]
+OURS_IN_A_RUN = [*OURS, "stats.json.part", "records.parquet.part", "members.parquet.part"]
+THEIRS = [
+    "film.mkv.part",
+    "sub/run.json.part",
+    "sub/shards/0000/0000001.msgpack.part",
+    "shards/notes.txt.part",
+    "shards/0000/notes.part",
+]
+
+
+def fill(folder: Path, names: list[str]) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"precious")
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_what_a_killed_write_left_behind_is_no_file(tmp_path: Path) -> None:
-    """A temporary name is never listed, and is swept up in passing."""
+    """Temporary names of ours are not listed, all else is; to look removes neither, to sweep removes ours alone."""
     folder = LocalFolder(tmp_path)
+    fill(tmp_path, [*OURS_IN_A_RUN, *THEIRS])
     folder.write("shards/a", b"whole")
-    (tmp_path / "shards" / "b.part").write_bytes(b"torn")
-    assert list(folder.names()) == ["shards/a"]
-    assert not list(tmp_path.rglob("*.part"))
+    assert set(folder.names()) == {*OURS_IN_A_RUN, *THEIRS, "shards/a"} - set(OURS)
+    assert files_in(tmp_path) == {*OURS_IN_A_RUN, *THEIRS, "shards/a"}
+    folder.sweep()
+    assert files_in(tmp_path) == {*THEIRS, "shards/a"}
+    folder.sweep()
+    LocalFolder(tmp_path / "nothing").sweep()
+
+
+@pytest.mark.parametrize("names", [[name] for name in [*THEIRS, "records.parquet.part"]], ids=lambda names: names[0])
+@pytest.mark.parametrize("fresh", [False, True], ids=["", "fresh"])
+def test_a_folder_that_holds_no_run_keeps_all_its_files(
+    dataset: Path, tmp_path: Path, names: list[str], fresh: bool
+) -> None:
+    """A download that somebody has under way is no leftover: scan and merge refuse the folder and delete nothing."""
+    out = tmp_path / "out"
+    fill(out, names)
+    with pytest.raises(scanner.OutputError, match="holds no Run"):
+        scanner.scan(dataset, out=out, engine="serial", fresh=fresh)
+    part = scanner.scan(dataset, out=tmp_path / "part", shard=(1, 2), engine="serial", limit=1)
+    with pytest.raises(scanner.OutputError, match="not empty"):
+        scanner.merge([part.location], out, fresh=fresh)
+    assert files_in(out) == set(names)
+
+
+KILLED_SCAN = """
+import resource, signal, sys
+from scanner.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the kernel kills whoever writes a file beyond the limit, in that write
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+main(["scan", *sys.argv[2:], "--engine", "serial", "--format", "quiet"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [(100, {"run.json.part"}), (40_000, {"shards/0000/0000000.msgpack.part", "records.parquet.part"})],
+    ids=["at its manifest", "at a shard"],
+)
+def test_what_a_killed_scan_left_is_swept_up(
+    dataset: Path, on_disk: Run, tmp_path: Path, limit: int, left: set[str]
+) -> None:
+    """A scan that is killed in a write is continued; its torn files go, a file of somebody else's in the Run stays."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", KILLED_SCAN, str(limit), str(dataset), "--out", str(out)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGXFSZ
+    assert left <= files_in(out)
+    theirs = set(THEIRS) if (out / "run.json").exists() else set()
+    fill(out, sorted(theirs))
+    again = scanner.scan(dataset, out=out, engine="serial")
+    assert outputs(again) == outputs(on_disk)
+    assert {name for name in files_in(out) if name.endswith(".part")} == theirs
+
+
+def test_a_merge_that_starts_over_sweeps_too(dataset: Path, tmp_path: Path) -> None:
+    """``merge --fresh`` into a Run with torn files of a killed one: they do not count, and are gone."""
+    out = tmp_path / "run"
+    part = scanner.scan(dataset, out=tmp_path / "part", shard=(1, 1), engine="serial", limit=1)
+    scanner.merge([part.location], out)
+    fill(out, OURS_IN_A_RUN)
+    scanner.merge([part.location], out, fresh=True)
+    assert not [name for name in files_in(out) if name.endswith(".part")]
 
 
 def test_a_failed_put_is_told_with_the_next_call(bucket: str) -> None:

@@ -10,6 +10,8 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import corpus
@@ -264,3 +266,19 @@ def test_public_names() -> None:
     """What users import is on the package itself."""
     assert scanner.open_task is open_task
     assert scanner.Task is Task
+
+
+def test_tasks_are_opened_in_many_threads() -> None:
+    """Inflating gives Python's lock back: each call under way works in memory of its own."""
+    contents = [Random(n).randbytes(50_000).hex().encode() for n in range(4)]
+    blobs = [gzip.compress(tar(member("f", content)), 1) for content in contents]
+
+    def read(number: int) -> list[bool]:
+        found = []
+        for at in range(number, number + 60):
+            with open_task(blobs[at % 4]) as task:
+                found.append(task.status == "ok" and bytes(task.read("f")) == contents[at % 4])
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(all(found) for found in pool.map(read, range(4)))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import msgspec
+import polars as pl
+import pyarrow as pa
 import pytest
 from parquet_files import task
 
+import scanner
 from scanner.model import Blob
 from scanner.options import Limits
 from scanner.probe import Probe
@@ -22,6 +27,23 @@ def test_a_copy_has_the_record_of_its_original_under_its_own_path() -> None:
     assert records == alone
     assert [record.path for record, _ in records] == ["task-0", "task-1", "task-2", "task-3"]
     assert probe.raw_bytes == 4 * (records[0][0].raw_size or 0)
+
+
+def test_what_a_probe_makes_of_one_copy_is_not_said_of_others() -> None:
+    """A user's function that raises for one row in ten degrades that row, once, and none of its copies."""
+
+    def fails_for_sevens(task_: scanner.Task) -> int:
+        if task_.path.endswith("7"):
+            raise ValueError("seven")
+        return 1
+
+    table = pa.table({"path": [f"a-{row}" for row in range(60)], "task_binary": [task(0)] * 60})
+    with tempfile.TemporaryDirectory() as folder:
+        run = scanner.scan(table, out=f"{folder}/run", engine="serial", probes={"p": fails_for_sevens})
+        rows = run.records().collect()
+    degraded = rows.filter(pl.col("status") == "degraded")
+    assert degraded["path"].to_list() == [f"a-{row}" for row in range(7, 60, 10)]
+    assert degraded["faults"].list.len().to_list() == [1] * 6
 
 
 def test_a_collision_is_no_copy() -> None:

@@ -103,3 +103,6 @@ class RemoteEngine(Protocol):
         As :meth:`Engine.run`, but that a Unit counts as one batch of all its rows: ``Outcome.batch`` is the Unit's
         index, ``Outcome.first`` a position within the Unit. What cannot be read is told to ``unreadable`` and left out.
         """
+
+    def close(self) -> None:
+        """Leave what was connected to; a scan that ends before its first portion does it, too."""

@@ -238,7 +238,7 @@ class Lane:
         self._tally.worker_deaths += 1
         self._todo.extendleft(reversed(self._sent))
         self._sent.clear()
-        if self._todo and self._todo[0].serial == at:
+        if at and self._todo and self._todo[0].serial == at:  # 0: it was at nothing, and is of jobs not sent yet
             outcomes += self._judge(self._todo.popleft(), code, cause)
         else:
             self._despair(cause)

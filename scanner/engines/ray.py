@@ -52,9 +52,6 @@ LOCAL_STORE_BYTES: Final = 256 * MIB
 """Object store of a cluster that is started for one scan: results of a few tasks lie there, some MB each."""
 
 
-_SUMS: Final = ("batches", "outcomes", "bytes_copied", "waits", "wait_seconds", "workers_started", "worker_deaths")
-
-
 class RayTally(Tally, kw_only=True):
     """What the process engines of all tasks counted, and what became of the tasks."""
 
@@ -166,8 +163,12 @@ class RayEngine:
             for reference in running:
                 with suppress(RayError):
                     ray.cancel(reference, force=True)
-            if self._is_ours:
-                ray.shutdown()
+            self.close()
+
+    def close(self) -> None:
+        """See :class:`scanner.engines.RemoteEngine`: a Ray that this engine has started or connected to is let go."""
+        if self._is_ours:
+            ray.shutdown()
 
     def _greet(self, here: Versions) -> None:
         """Ask every node for its versions. Raises EngineError naming the first that differs, or has no scanner."""

@@ -2,7 +2,8 @@
 
 A task is unpacked into a hidden directory, which is renamed once it is whole. Every line of the manifest tells one
 folder: where the task is from, what was written, what was left out and why. Where a folder was written again, its last
-line counts.
+line counts. A line is written just before the rename and taken back where either fails, so no folder is without its
+line; an export killed in between has told of one folder that the next export makes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
@@ -33,6 +35,7 @@ NAME_CHARS: Final = 100
 FAULTS_KEPT: Final = 20
 _APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 _TEMPORARY: Final = ".exporting-"
+_LINE_START: Final = b'{"folder":"'
 
 
 class Exported(msgspec.Struct, kw_only=True):
@@ -107,6 +110,10 @@ class _Target:
         self._limits = limits
         self._arena = bytearray(SMALL_BYTES)
         self._encoder = msgspec.json.Encoder()
+        self._loose_end = b""
+        """A last line of the manifest without a line feed, until it is mended."""
+        self._torn_folder = ""
+        """The folder that an unfinished last line told of."""
         directory.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -130,11 +137,12 @@ class _Target:
 
     def take(self, blob: Blob) -> Exported:
         """Export one task."""
+        self._mend()
         name = self._name_of(blob)
         if self._exists(name):
             if self._on_exist == "skip":
                 return self._line(name, blob, None, None)
-            if self._on_exist == "error" or name not in self._folders:
+            if self._on_exist == "error" or (name not in self._folders and name != self._torn_folder):
                 raise OutputError(
                     f"{self._directory / name} exists and no export wrote it; move it away or name another folder"
                 )
@@ -142,11 +150,10 @@ class _Target:
         os.mkdir(temporary, 0o755, dir_fd=self._fd)
         try:
             line = self._unpack(blob, name, temporary)
-            self._put(temporary, name)
+            self._put(temporary, name, line)
         except BaseException:
             shutil.rmtree(temporary, dir_fd=self._fd)
             raise
-        os.write(self._manifest, self._encoder.encode(line) + b"\n")
         return line
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -189,24 +196,47 @@ class _Target:
             line.faults = [_printable(fault) for fault in unpacker.faults[:FAULTS_KEPT]]
         return line
 
-    def _put(self, temporary: str, name: str) -> None:
-        """Give a folder that is whole its name; one that was there goes once the new one has it."""
+    def _put(self, temporary: str, name: str, line: Exported) -> None:
+        """Tell of a folder that is whole and give it its name; one that was there goes once the new one has it."""
+        length = self._tell(line)
         old = None
-        if self._exists(name):
-            old = _TEMPORARY + "old-" + name
-            os.rename(name, old, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        os.rename(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        try:
+            if self._exists(name):
+                old = _TEMPORARY + "old-" + name
+                os.rename(name, old, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            os.rename(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except BaseException:
+            os.ftruncate(self._manifest, length)
+            raise
         if old is not None:
             shutil.rmtree(old, dir_fd=self._fd)
+
+    def _tell(self, line: Exported) -> int:
+        """Append a line to the manifest, whole or not at all; the bytes it had before. Raises OSError."""
+        length = os.fstat(self._manifest).st_size
+        data = self._encoder.encode(line) + b"\n"
+        try:
+            while data:  # a disk that fills up takes a part first
+                data = data[os.write(self._manifest, data) :]
+        except BaseException:
+            os.ftruncate(self._manifest, length)
+            raise
+        return length
+
+    def _mend(self) -> None:
+        """Have the manifest end with a line: cut off an unfinished one, end one that only lacks its line feed."""
+        if self._loose_end and _is_unfinished(self._loose_end):
+            os.ftruncate(self._manifest, os.fstat(self._manifest).st_size - len(self._loose_end))
+        elif self._loose_end:
+            os.write(self._manifest, b"\n")  # one byte: all or an error
+        self._loose_end = b""
 
     def _name_of(self, blob: Blob) -> str:
         """The folder of a row: the one it had before, else its path made fit, with a hash where that is taken."""
         place = (blob.file, blob.row)
         name = self._by_row.get(place)
         if name is None:
-            name = folder_name(blob.path) or f"row-{blob.row}"
-            if name.lower() in self._names:
-                name += "-" + xxh3_64_hexdigest(f"{blob.file}\0{blob.row}".encode())[:8]
+            name = next(each for each in _names_for(blob) if each.lower() not in self._names)
             self._names.add(name.lower())
             self._by_row[place] = name
         return name
@@ -231,16 +261,54 @@ class _Target:
                 shutil.rmtree(name, dir_fd=self._fd)
 
     def _read_manifest(self) -> dict[str, tuple[str, int]]:
+        """(file, row) of each folder told of; notes a last line that has to be mended. Raises OutputError, OSError."""
         try:
             fd = os.open(MANIFEST, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._fd)
         except FileNotFoundError:
             return {}
-        with os.fdopen(fd, "rb") as lines:
-            try:
-                told = [msgspec.json.decode(line, type=Exported) for line in lines if line.strip()]
-            except msgspec.DecodeError as error:
-                raise OutputError(f"{self._directory / MANIFEST} is no manifest of an export ({error})") from error
+        with os.fdopen(fd, "rb") as file:
+            lines = file.readlines()
+        if lines and not lines[-1].endswith(b"\n"):
+            self._loose_end = lines[-1]
+            if _is_unfinished(self._loose_end):
+                self._torn_folder = _folder_of_torn(lines.pop())
+        try:
+            told = [msgspec.json.decode(line, type=Exported) for line in lines if line.strip()]
+        except msgspec.DecodeError as error:
+            raise OutputError(f"{self._directory / MANIFEST} is no manifest of an export ({error})") from error
+        for each in told:
+            if Path(each.folder).name != each.folder or each.folder in {"", ".", ".."}:
+                raise OutputError(f"{self._directory / MANIFEST} is no manifest of an export (folder {each.folder!r})")
         return {each.folder: (each.file, each.row) for each in told}
+
+
+def _is_unfinished(line: bytes) -> bool:
+    """Whether this is a line of ours that breaks off, and no whole one or somebody else's."""
+    if line[: len(_LINE_START)] != _LINE_START[: len(line)]:
+        return False
+    try:
+        msgspec.json.decode(line, type=Exported)
+    except msgspec.ValidationError:  # whole, and of another kind
+        return False
+    except msgspec.DecodeError:
+        return True
+    return False
+
+
+def _folder_of_torn(line: bytes) -> str:
+    """The folder that an unfinished line tells of, as such names need no escapes; empty where it breaks off earlier."""
+    name, quote, _ = line[len(_LINE_START) :].partition(b'"')
+    return name.decode(errors="replace") if quote else ""
+
+
+def _names_for(blob: Blob) -> Iterator[str]:
+    """Names for the folder of a row, without end and always the same: paths may hold the hash of another row."""
+    name = folder_name(blob.path) or f"row-{blob.row}"
+    yield name
+    place = f"{blob.file}\0{blob.row}"
+    for again in count():
+        salted = f"{place}\0{again}" if again else place
+        yield f"{name}-{xxh3_64_hexdigest(salted.encode())[:8]}"
 
 
 def folder_name(path: str) -> str:

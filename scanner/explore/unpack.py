@@ -55,6 +55,7 @@ class Unpacker(Budget):
         self._folder = folder
         self.n_files = 0
         self.n_bytes = 0
+        """Of the files that are there; one that a later member replaced is not."""
         self.left_out: list[LeftOut] = []
         self.n_left_out = 0
         self._made: set[str] = {""}
@@ -153,8 +154,10 @@ class Unpacker(Budget):
         try:
             return self._create(path, mode)
         except FileExistsError:
+            n_bytes = os.stat(path, dir_fd=self._folder, follow_symlinks=False).st_size
             os.unlink(path, dir_fd=self._folder)
             self.n_files -= 1
+            self.n_bytes -= n_bytes
             self._leave_out(path, "replaced by a later member of the same name")
             return self._create(path, mode)
 

@@ -59,7 +59,8 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
 
     Runs once a row. Addresses are taken with the buffer protocol through ctypes, 0.9 us for both sides, because it
     works on read-only mappings and copies nothing (numpy needs 1.4 us for one side). libdeflate holds no state
-    between calls but its tables; they are allocated at the first call, so in the process that uses them.
+    between calls but its tables. The lock of Python is given back meanwhile, so each call under way has tables of its
+    own: as many as there ever were threads at a time, allocated in the process that uses them.
 
     Raises:
         OSError: the library cannot be loaded.
@@ -77,16 +78,26 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
         ("PyObject_GetBuffer", ctypes.pythonapi)
     )
     give_back = ctypes.PYFUNCTYPE(None, pointer)(("PyBuffer_Release", ctypes.pythonapi))
-    source, consumed, written = _PyBuffer(), ctypes.c_size_t(), ctypes.c_size_t()
-    source_at, consumed_at, written_at = map(ctypes.addressof, (source, consumed, written))
-    tables = 0
+    idle: list[tuple[int, _PyBuffer, int, ctypes.c_size_t, int, ctypes.c_size_t, int]] = []
 
     def inflate_into(data: memoryview, arena: bytearray, at: int = 0) -> int | None:
-        nonlocal tables
-        if not tables:
-            tables = allocate() or 0
+        try:
+            own = idle.pop()
+        except IndexError:
+            tables = allocate()
             if not tables:
                 return None
+            source, consumed, written = _PyBuffer(), ctypes.c_size_t(), ctypes.c_size_t()
+            own = (
+                tables,
+                source,
+                ctypes.addressof(source),
+                consumed,
+                ctypes.addressof(consumed),
+                written,
+                ctypes.addressof(written),
+            )
+        tables, source, source_at, consumed, consumed_at, written, written_at = own
         borrow(data, source_at, 0)
         try:
             status = inflate(
@@ -95,7 +106,9 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
         finally:
             give_back(source_at)
         sound = status == 0 and consumed.value == len(data) and not data[3] & _FHCRC  # which libdeflate skips unread
-        return written.value if sound else None
+        size = written.value
+        idle.append(own)
+        return size if sound else None
 
     return inflate_into
 

@@ -22,7 +22,6 @@ REST: Final = "#8c949e"
 RATES: Final = ("#c43d33", "#c8611f", "#a67c00", "#6f8a1f", "#2c8a4b")
 """Bad to good, in fifths."""
 
-GOOD: Final = RATES[4]
 BAD: Final = RATES[0]
 
 KINDS: Final = dict(

@@ -272,7 +272,7 @@ class Http:
                 raise
             response.close()
             self._targets[address] = target
-        del self._targets[address]
+        self._targets.pop(address, None)  # another thread may have come round, too
         raise Refused("the Hub redirects in a circle")
 
     def _send(self, target: str, headers: Mapping[str, str]) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
+from xxhash import xxh3_128
 
 from scanner.batch import Batch
 from scanner.errors import ColumnError, UsageError
@@ -15,6 +17,20 @@ from scanner.model import Unit
 from scanner.sources import InputFile, Plan, Unreadable
 from scanner.sources.arrow import Columns, Piece, check_columns, to_batches
 from scanner.sources.units import UNIT_BYTES, UNIT_ROWS, select, units_of
+
+
+class _Digest(io.RawIOBase):
+    """A file of which only the hash is kept."""
+
+    def __init__(self) -> None:
+        self.digest = xxh3_128()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return len(data)
 
 
 class TableSource:
@@ -42,11 +58,19 @@ class TableSource:
         table = self._table
         check_columns(table.schema, self._columns, self.location)
         blob_bytes = table.column(self._columns.blob).nbytes
-        identity = f"{table.num_rows}-{table.nbytes}"
+        identity = self._identity()
         units = units_of(self.location, table.num_rows, blob_bytes, 0)
         plan = Plan([InputFile(self.location, table.num_rows, table.nbytes, identity)], units, blob_bytes)
         plan.units = select(units, sample=self._sample, seed=self._seed, limit=self._limit)
         return plan
+
+    def _identity(self) -> str:
+        """Of the content of the two columns: tables have no name of their own, and another one may be the next."""
+        sink = _Digest()
+        table = self._table.select([self._columns.path, self._columns.blob])
+        with pa.ipc.new_stream(pa.PythonFile(sink, "w"), table.schema) as writer:
+            writer.write_table(table)
+        return sink.digest.hexdigest()
 
     def read(self, plan: Plan, wanted: Container[int], unreadable: Unreadable) -> Iterator[Batch]:  # noqa: ARG002 - memory is always readable
         """See :class:`scanner.sources.Source`."""
