@@ -195,7 +195,7 @@ class Probe:
 
     def _read_stream(self, pieces: Iterable[bytes], row: _Row) -> None:
         source = iter(pieces)
-        head = _head(source)
+        head = _head(source, row.sink)
         if container_of(head) == "tar":
             row.format = "tar"
             walker = TarWalker(row.sink, self.limits)
@@ -377,10 +377,11 @@ def failed_record(blob: Blob, faults: list[Fault]) -> Record:
     )
 
 
-def _head(source: Iterator[bytes]) -> bytes:
-    """The first pieces of a stream, joined until the container can be told."""
+def _head(source: Iterator[bytes], sink: Collector) -> bytes:
+    """The first pieces of a stream, joined until the container can be told. Raises RowStopped at the limit of time."""
     head = next(source, b"")
     while len(head) < _HEAD_BYTES:
+        sink.spend(0)  # pieces may be empty, and many
         piece = next(source, None)
         if piece is None:
             break

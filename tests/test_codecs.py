@@ -23,6 +23,7 @@ from scanner.faults import FaultKind
 from scanner.formats import Codec
 from scanner.formats.gzip import GZIP, Gzip, InflateInto, fastest_inflate, zlib_ng_inflate
 from scanner.formats.registry import CODECS, FORMATS
+from scanner.formats.zstd import LOOK_FRAMES
 from scanner.model import CodecName, FormatName
 
 LIBARCHIVE = Path(__file__).parent.parent.parent / "shared" / "conformance" / "libarchive"
@@ -221,6 +222,19 @@ def test_empty_streams_still_yield(name: str) -> None:
     pieces = list(BY_NAME[name].stream(memoryview(ENCODERS[name](b"") * 300), Ear(), 65_536))
     assert len(pieces) >= 300
     assert not any(pieces)
+
+
+@pytest.mark.parametrize("name", ["zstd", "lz4"])
+def test_skippable_frames_yield_now_and_then(name: str) -> None:
+    """Frames to skip give empty pieces too, before, between and behind others, however many they are."""
+    many = skippable(b"") * (3 * LOOK_FRAMES + 1)
+    blob = many + ENCODERS[name](RAW) + many + ENCODERS[name](b"") + many
+    pieces = list(BY_NAME[name].stream(memoryview(blob), Ear(), 65_536))
+    assert b"".join(pieces) == RAW
+    assert len(pieces) >= 9
+    assert hear(name, blob).kinds == ["several-codec-members"]
+    assert hear(name, blob[:-1]).kinds == ["several-codec-members", "trailing-data"]
+    assert hear(name, blob + skippable(b"x")[:-1]).kinds == ["several-codec-members", "codec-truncated"]
 
 
 def test_memory_limit_of_xz() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -16,9 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.batch import Batch
 from scanner.model import Unit
+from scanner.sources.answers import Remote
+from scanner.sources.arrow import Columns
+from scanner.sources.parquet import ParquetSource
 from scanner.sources.prefetch import Prefetch
 from scanner.sources.ranges import WASTE, Block, Layout, blocks_of, layout_of
+from scanner.sources.remote import RemoteFiles
 
 ROWS = 20
 
@@ -28,7 +33,7 @@ def layout(chunks: Sequence[Sequence[tuple[int, int]]]) -> Layout:
     numbers = np.array(chunks, np.int64).reshape(len(chunks), -1, 2)
     zeros = np.zeros(numbers.shape[:2], np.int64)
     ends = np.cumsum(np.full(len(chunks), ROWS))
-    return Layout(["path", "task_binary"], ends, numbers[:, :, 0], zeros, numbers[:, :, 1], zeros)
+    return Layout(["path", "task_binary"], [0, 1], ends, numbers[:, :, 0], zeros, numbers[:, :, 1], zeros, zeros)
 
 
 @st.composite
@@ -141,7 +146,44 @@ def test_a_layout_is_what_the_footer_says() -> None:
         start = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
         assert found.starts[group, 1] == start
         assert found.sizes[group, 1] == chunk.total_compressed_size
+        assert found.values[group].tolist() == [50, 150]
     assert found.only("path").sizes.tolist() == [[meta.row_group(g).column(0).total_compressed_size] for g in range(2)]
+
+
+class Counting:
+    """Bytes of one file in place of a server, and which of them were asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.note: Callable[[str], None] = lambda _: None
+        self.credentials: str | None = None
+        self.asked: list[tuple[int, int]] = []
+
+    def range(self, file: Remote, start: int, end: int) -> bytearray:
+        self.asked.append((start, end))
+        return bytearray(self.content[start:end])
+
+
+@pytest.mark.parametrize("row_group_size", [300, 5_000])
+@pytest.mark.parametrize("size", [20, 8_000])
+def test_dictionaries_are_fetched_once(size: int, row_group_size: int) -> None:
+    """A dictionary that is looked at before its rows are decoded costs no byte more, and gives the same rows."""
+    blobs = [Random(i % 1_000).randbytes(size) for i in range(2_000)]
+    table = pa.table({"path": [f"p-{i}" for i in range(2_000)], "task_binary": blobs})
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=row_group_size, dictionary_pagesize_limit=1 << 30)
+    server = Counting(out.getvalue())
+    files = RemoteFiles(server, {"x.parquet": Remote("x.parquet", "x", len(server.content), "e")}, None)
+    source = ParquetSource("x", files, columns=Columns())
+    plan = source.plan()
+    found = [
+        bytes(blob.data or b"")
+        for batch in source.read(plan, range(len(plan.units)), lambda *what: pytest.fail(str(what)))
+        for blob in Batch.unpack(batch.pack())
+    ]
+    assert found == blobs
+    asked = sorted(server.asked)
+    assert all(before[1] <= after[0] for before, after in pairwise(asked))
 
 
 # -- prefetching ------------------------------------------------------------------------------------------------------

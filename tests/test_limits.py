@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
 from bombs import BOMBS
+from codec_samples import skippable
 from corpus import Case, scan
 from parquet_files import tar_gz, write_rows
 
@@ -18,6 +20,7 @@ from scanner.corpus.hostile_tar import END, TASK, member, pax, tar_of
 from scanner.corpus.hostile_zip import SOUND, Entry, archive
 from scanner.corpus.pack import COMPRESSORS, gzip_blob, pax_record
 from scanner.faults import FaultKind
+from scanner.formats.zstd import LOOK_FRAMES
 from scanner.model import Record
 from scanner.options import MIB, SMALL_BYTES, Limits
 from scanner.probe import Probe
@@ -148,6 +151,18 @@ def test_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = record_of(many, Limits(seconds=0.005))
     assert kinds(stopped) == ["limit:time"]
     assert 0 < stopped.n_members < 2000
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_processor_time_between_skippable_frames(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is looked at also while frames without content are skipped."""
+    n_frames = 64 * LOOK_FRAMES
+    blob = COMPRESSORS[codec](Random(1).randbytes(2000)) + skippable(b"") * n_frames  # type: ignore[index]
+    assert kinds(record_of(blob, Limits())) == []
+    clock = iter(range(10_000_000))
+    for name in ("process_time", "monotonic"):
+        monkeypatch.setattr(time, name, lambda: next(clock) / 1000)
+    assert kinds(record_of(blob, Limits(seconds=0.05))) == ["limit:time"]
 
 
 def test_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:

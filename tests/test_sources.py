@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from parquet_files import make_dataset, task, write_rows
 from scanner.batch import Batch
 from scanner.errors import ColumnError, NoMatchError, SourceError, UsageError
 from scanner.model import Unit
+from scanner.sources import parquet as parquet_module
 from scanner.sources.arrow import Columns, Piece, read_columns, to_batches
 from scanner.sources.files import find_local, is_selected
 from scanner.sources.memory import TableSource
@@ -273,6 +275,133 @@ def test_damage_inside_a_file_is_told(tmp_path: Path) -> None:
     assert name == "x.parquet"
     assert plan.units[unit].first_row <= len(rows) < plan.units[unit].first_row + plan.units[unit].n_rows
     assert reason
+
+
+def repeated(values: list[bytes | None], numbers: list[int], kind: pa.DataType) -> pa.Array:
+    """A column of a few values, each as often as its number is there."""
+    items = [None if v is None else list(v) for v in values] if pa.types.is_list(kind) else values
+    return pa.array(items, kind).take(pa.array(numbers))
+
+
+BIG = b"blob" * (1 << 18)
+EXPANDING = {
+    "equal": (pa.binary(), [0] * 600),
+    "small ones first": (pa.binary(), [1] * 2000 + [0, 2] * 300),
+    "large_binary": (pa.large_binary(), [0] * 600),
+    "list": (pa.list_(pa.uint8()), [0] * 100),
+}
+
+
+@pytest.mark.parametrize("case", EXPANDING)
+def test_a_value_that_is_repeated_by_a_dictionary_takes_its_memory_a_few_times(tmp_path: Path, case: str) -> None:
+    """A column of a few kB that decodes to gigabytes is read row by row as others are, in bounded memory."""
+    kind, numbers = EXPANDING[case]
+    values = [BIG, b"", None]
+    paths = pa.array([f"p-{i}" for i in range(len(numbers))])
+    table = pa.table({"path": paths, "task_binary": repeated(values, numbers, kind)})
+    pq.write_table(table, tmp_path / "x.parquet", compression="zstd", dictionary_pagesize_limit=1 << 30)
+    del table
+    source = open_local(tmp_path)
+    plan = source.plan()
+    before, peak, row = pa.total_allocated_bytes(), 0, 0
+    for batch in source.read(plan, range(len(plan.units)), fail):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+        for blob in Batch.unpack(batch.pack()):
+            assert blob.row == row
+            assert (None if blob.data is None else blob.data) == values[numbers[row]]
+            row += 1
+    assert row == len(numbers)
+    assert peak < 200_000_000
+
+
+def test_a_path_that_is_repeated_by_a_dictionary(tmp_path: Path) -> None:
+    """Nor do equal paths take more, with the blobs or alone."""
+    paths = pa.array(["p" * (1 << 20)]).take(pa.array([0] * 1000))
+    table = pa.table({"path": paths, "task_binary": pa.array([b"x"] * 1000, pa.binary())})
+    pq.write_table(table, tmp_path / "x.parquet", compression="zstd", dictionary_pagesize_limit=1 << 30)
+    del table, paths
+    source = open_local(tmp_path)
+    source.plan()
+    before, peak, n_rows = pa.total_allocated_bytes(), 0, 0
+    for array in source.paths("x.parquet"):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+        n_rows += len(array)
+        assert set(array.unique().to_pylist()) == {"p" * (1 << 20)}
+        del array
+    assert n_rows == 1000
+    assert peak < 200_000_000
+
+
+@pytest.mark.parametrize("row_group_size", [1, 7, 300, 5000])
+def test_decoders_heed_how_many_rows_are_asked_for(
+    tmp_path: Path, row_group_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where dictionaries allow a few rows at a time, each row comes once all the same, and no piece has more."""
+    monkeypatch.setattr(parquet_module, "_EXPANDED_BYTES", 60_000)
+    blobs = [b"%d" % i * 40 if i % 900 < 500 else b"same" * 5000 for i in range(2500)]
+    write_rows(tmp_path / "x.parquet", blobs, row_group_size=row_group_size)
+    sizes: list[int] = []
+
+    def flatten(unit: int, file: str, pieces: Iterator[Piece]) -> Iterator[Batch]:
+        for piece in pieces:
+            sizes.append(piece.blobs.nbytes)
+            yield from to_batches(unit, file, iter([piece]))
+
+    monkeypatch.setattr(parquet_module, "to_batches", flatten)
+    assert [row[4] for row in read_all(open_local(tmp_path))] == blobs
+    assert max(sizes) < 100_000
+    assert [path for array in open_local_planned(tmp_path).paths("x.parquet") for path in array.to_pylist()] == [
+        f"task-{i:04d}" for i in range(2500)
+    ]
+
+
+def open_local_planned(location: Path) -> ParquetSource:
+    source = open_local(location)
+    source.plan()
+    return source
+
+
+def forged(file: Path, n_rows: int) -> Path:
+    """A file of 100 rows, with a footer that claims ``n_rows``."""
+    write_rows(file, [b"x"] * 100, compression="none")
+    raw = file.read_bytes()
+    start = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    footer = raw[start:-8].replace(b"\x16" + _zigzag(100), b"\x16" + _zigzag(n_rows))  # a field of 64 bits
+    file.write_bytes(raw[:start] + footer + struct.pack("<L", len(footer)) + b"PAR1")
+    return file
+
+
+def _zigzag(number: int) -> bytes:
+    """A positive number as Thrift's compact protocol has it."""
+    number *= 2
+    groups = [number >> at & 0x7F for at in range(0, max(number.bit_length(), 1), 7)]
+    return bytes(group | 0x80 for group in groups[:-1]) + bytes(groups[-1:])
+
+
+def test_a_footer_that_claims_more_rows_than_its_file_can_hold(tmp_path: Path) -> None:
+    """Such a file is no file to plan for: it is named with the reason, and the others are planned and read."""
+    make_dataset(tmp_path, {"a__b": 3, "c__d": 3})
+    forged(tmp_path / "b__b" / "tasks.parquet", 2 * 10**9)
+    source = open_local(tmp_path)
+    plan = source.plan()
+    assert list(plan.unreadable) == ["b__b/tasks.parquet"]
+    assert "claims 2,000,000,000 rows" in plan.unreadable["b__b/tasks.parquet"]
+    assert [unit.file for unit in plan.units] == ["a__b/tasks.parquet", "c__d/tasks.parquet"]
+    assert len(rows_of(source.read(plan, range(len(plan.units)), fail))) == 6
+    with pytest.raises(SourceError, match="claims 2,000,000,000 rows in"):
+        open_local(tmp_path / "b__b").plan()
+
+
+def test_very_many_rows_in_very_few_bytes(tmp_path: Path) -> None:
+    """Ten million null rows take a few kB, and are planned like any others."""
+    nulls = pa.nulls(10_000_000)
+    pq.write_table(
+        pa.table({"path": nulls.cast(pa.string()), "task_binary": nulls.cast(pa.binary())}),
+        tmp_path / "x.parquet",
+        compression="zstd",
+    )
+    assert (tmp_path / "x.parquet").stat().st_size < 100_000
+    assert sum(unit.n_rows for unit in open_local(tmp_path).plan().units) == 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import lz4.frame
 from scanner.faults import FaultKind
 from scanner.formats import Report
 from scanner.formats.streams import Stream, cut
-from scanner.formats.zstd import behind_skippable
+from scanner.formats.zstd import behind_skippable, skip
 from scanner.model import CodecName
 
 MAGIC: Final = b"\x04\x22\x4d\x18"
@@ -45,7 +45,7 @@ class Lz4:
 
 
 def _frames(data: memoryview, report: Report) -> Iterator[bytes]:
-    at, n_frames = behind_skippable(data, 0), 0
+    at, n_frames = (yield from skip(data, 0)), 0
     while at < len(data):
         magic = bytes(data[at : at + 4])
         if magic not in _MAGICS:
@@ -67,7 +67,7 @@ def _frames(data: memoryview, report: Report) -> Iterator[bytes]:
             checksum = frame.detail is not None and "hecksum_invalid" in frame.detail
             report.fault("codec-checksum" if checksum else frame.flaw, offset=frame.at, detail=frame.detail)
             return
-        at = behind_skippable(data, frame.at)
+        at = yield from skip(data, frame.at)
     if at > len(data):
         report.fault("codec-truncated", offset=len(data), detail="in a skippable frame")
 

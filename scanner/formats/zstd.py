@@ -9,7 +9,8 @@ magic are not recognised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Generator, Iterator
 from typing import Final
 
 import zstandard
@@ -23,12 +24,38 @@ _SINGLE_SEGMENT, _CHECKSUM, _DICTIONARY = 0x20, 0x04, 0x03
 _CONTENT_SIZE_BYTES: Final = (0, 2, 4, 8)
 _DICTIONARY_ID_BYTES: Final = (0, 1, 2, 4)
 _RLE: Final = 1
+_SKIPPABLE: Final = struct.Struct("<II")
+_SKIPPABLE_MAGIC: Final = 0x184D2A50
+"""Of the first one; there are sixteen in a row."""
+
+LOOK_FRAMES: Final = 4_096
+"""Skippable frames that are walked between two looks at the clock: about a millisecond."""
 
 
-def behind_skippable(data: memoryview | bytes, at: int) -> int:
-    """Offset behind the skippable frames at ``at`` (RFC 8878 3.1.2; LZ4 has the same); may lie beyond the end."""
-    while bytes(data[at + 1 : at + 4]) == b"*M\x18" and data[at] >> 4 == 5 and at + 8 <= len(data):
-        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+def behind_skippable(data: memoryview | bytes, at: int, most_frames: int = LOOK_FRAMES) -> int:
+    """Offset behind the skippable frames at ``at`` (RFC 8878 3.1.2; LZ4 has the same); may lie beyond the end.
+
+    Stops behind ``most_frames`` of them: see :func:`skip`.
+    """
+    last = len(data) - _SKIPPABLE.size
+    for _ in range(most_frames):
+        if at > last:
+            break
+        magic, size = _SKIPPABLE.unpack_from(data, at)
+        if magic & ~0xF != _SKIPPABLE_MAGIC:
+            break
+        at += _SKIPPABLE.size + size
+    return at
+
+
+def skip(data: memoryview, at: int) -> Generator[bytes, None, int]:
+    """Returns the offset behind all skippable frames at ``at``; an empty piece for every :data:`LOOK_FRAMES` of them.
+
+    A blob may hold millions, of eight bytes each: its consumer looks at the clock with each piece.
+    """
+    while (behind := behind_skippable(data, at)) != at:
+        at = behind
+        yield b""
     return at
 
 
@@ -51,7 +78,7 @@ class Zstd:
 
 
 def _frames(data: memoryview, report: Report) -> Iterator[bytes]:
-    at, n_frames = behind_skippable(data, 0), 0
+    at, n_frames = (yield from skip(data, 0)), 0
     while at < len(data):
         if bytes(data[at : at + 4]) != MAGIC:
             report.fault("trailing-data", offset=at, detail=f"{len(data) - at} bytes")
@@ -63,7 +90,7 @@ def _frames(data: memoryview, report: Report) -> Iterator[bytes]:
         yield from frame
         if not frame.complete:
             return
-        at = behind_skippable(data, frame.at)
+        at = yield from skip(data, frame.at)
     if at > len(data):
         report.fault("codec-truncated", offset=len(data), detail="in a skippable frame")
 

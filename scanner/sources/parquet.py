@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +24,26 @@ from scanner.model import Unit
 from scanner.sources import InputFile, Plan, Unreadable
 from scanner.sources.arrow import Columns, Piece, check_columns, to_batches
 from scanner.sources.files import Files, Opener, Reading
-from scanner.sources.ranges import Layout, groups_of, layout_of
-from scanner.sources.units import UNIT_ROWS, select, units_of
+from scanner.sources.ranges import HEAD_BYTES, Layout, first_page, groups_of, layout_of, longest_value
+from scanner.sources.units import UNIT_ROWS, is_plausible, select, units_of
 
 _PIECE_BYTES: Final = 1 << 20
 """Blob bytes that are decoded from Parquet at a time."""
+
+_EXPANDED_BYTES: Final = 64 << 20
+"""What a column of a piece may take if each of its rows is the longest value of a dictionary."""
+
+_MEASURED_BYTES: Final = 64 << 20
+"""A larger dictionary is not decompressed to find its longest value: it might be all of it."""
+
+_MEASURED_VALUES: Final = 1 << 17
+"""Nor is one of more values, which take 20 ms to look at: paths of a MiB together are fewer."""
+
+_CODECS: Final = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd", "LZ4": "lz4_raw"}
+"""Names of a footer, and what Arrow calls them otherwise."""
+
+_PATH_ROWS: Final = 1 << 16
+"""Rows that are decoded at a time where paths alone are read."""
 
 _BUFFER_BYTES: Final = 1 << 20
 """Read buffer of a column chunk."""
@@ -127,7 +142,7 @@ class ParquetSource:
         size, identity = None, ""
         try:
             size, identity = self._files.identity(name)
-            layout = self._footer(name)
+            layout = self._footer(name, size)
         except ColumnError:
             raise
         except (OSError, ValueError, pa.ArrowException, SourceError) as error:
@@ -138,18 +153,25 @@ class ParquetSource:
         blob_bytes = layout.raw_bytes(self._columns.blob)
         return InputFile(name, layout.n_rows, size, identity, len(layout.group_ends), blob_bytes), layout, ""
 
-    def _footer(self, name: str) -> Layout:
+    def _footer(self, name: str, size_bytes: int) -> Layout:
         with self._open(name, self._files.open) as parquet:
             meta = parquet.metadata
             check_columns(parquet.schema_arrow, self._columns, name)
             layout = layout_of(meta, self._columns)
         if layout.n_rows != meta.num_rows or meta.num_rows < 0:
             raise SourceError(f"{name} has a footer that contradicts itself on the number of rows")
+        if not is_plausible(layout.n_rows, size_bytes):
+            raise SourceError(f"{name} has a footer that claims {layout.n_rows:,} rows in {size_bytes:,} bytes")
         return layout
 
     def _open(self, name: str, opener: Opener) -> pq.ParquetFile:
+        return self._open_both(name, opener)[0]
+
+    def _open_both(self, name: str, opener: Opener) -> tuple[pq.ParquetFile, Any]:
+        """The decoder, and the file that it reads from."""
         try:
-            return pq.ParquetFile(opener(name), pre_buffer=False, buffer_size=_BUFFER_BYTES)
+            file = opener(name)
+            return pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES), file
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"{name} is not a readable Parquet file ({_first_line(error)})") from error
 
@@ -163,8 +185,10 @@ class ParquetSource:
                 at = units[0].index
                 try:
                     self._check_unchanged(name, identities[name])
-                    with self._open(name, opener) as parquet:
-                        for unit, pieces in _pieces_of(parquet, self._columns, self._layouts[name], units):
+                    parquet, file = self._open_both(name, opener)
+                    with parquet:
+                        rows = _RowReader(parquet, file, self._columns, self._layouts[name], units)
+                        for unit, pieces in _pieces_of(rows, units):
                             at = unit.index
                             batches = to_batches(unit.index, name, pieces)
                             yield from _checked(batches, partial(self._check_unchanged, name, identities[name]))
@@ -195,10 +219,14 @@ class ParquetSource:
         """The path column of ``file`` alone, in order, chunk by chunk: no blob is read. Raises SourceError."""
         layout = self._layouts[file].only(self._columns.path)
         everything = Reading(file, layout, [Unit(0, file, 0, layout.n_rows)])
-        with self._files.reading(iter([everything]), self.tell) as opener, self._open(file, opener) as parquet:
+        with self._files.reading(iter([everything]), self.tell) as opener:
+            parquet, opened = self._open_both(file, opener)
             try:
-                for batch in parquet.iter_batches(columns=[self._columns.path], use_threads=False):
-                    yield batch.column(0)
+                with parquet:
+                    batches = _Batches(parquet, opened, layout, [self._columns.path], _PATH_ROWS)
+                    batches.start(range(len(layout.group_ends)))
+                    while (batch := batches.next()) is not None:
+                        yield batch.column(0)
             except (OSError, pa.ArrowException) as error:
                 raise SourceError(f"{file} cannot be read ({_first_line(error)})") from error
 
@@ -237,16 +265,99 @@ def _by_file(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:
             start = at
 
 
-def _pieces_of(
-    parquet: pq.ParquetFile, columns: Columns, layout: Layout, units: Sequence[Unit]
-) -> Iterator[tuple[Unit, Iterator[Piece]]]:
+def _pieces_of(reader: _RowReader, units: Sequence[Unit]) -> Iterator[tuple[Unit, Iterator[Piece]]]:
     """Each Unit with its rows, decoded in pieces. One pass: use a Unit's pieces before asking on."""
-    reader = _RowReader(parquet, columns, layout, units)
     for unit in units:
         if unit.picks is None:
             yield unit, reader.rows(unit.first_row, unit.n_rows)
         else:
             yield unit, chain.from_iterable(reader.rows(row, 1) for row in unit.picks)
+
+
+class _Batches:
+    """Decoded rows of consecutive row groups, batch by batch; a batch has fewer rows where each may expand.
+
+    A row of a dictionary is a number of few bits, or of none at all where rows are equal, and decoded it is as large as
+    the value. No footer says how large that is, so the header of a chunk's first page is read before its first row.
+    What is not looked at: pages that share prefixes (DELTA_BYTE_ARRAY), and a dictionary behind a chunk's first page.
+    """
+
+    def __init__(
+        self, parquet: pq.ParquetFile, file: Any, layout: Layout, columns: Sequence[str], most_rows: int
+    ) -> None:
+        self._parquet = parquet
+        self._file = file
+        self._layout = layout
+        self._columns = list(columns)
+        self._most_rows = most_rows
+        self._known: dict[int, int] = {}
+        """Row groups that were looked at, with what is allowed there."""
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self.next_row = -1
+        """Row that the next batch starts with; -1 before the first."""
+        self.end_row = -1
+        """Row after the last one that the running decoder comes to."""
+
+    def start(self, groups: range) -> None:
+        """Go on with these row groups."""
+        ends = self._layout.group_ends
+        self.next_row = int(ends[groups.start - 1]) if groups.start else 0
+        self.end_row = int(ends[groups.stop - 1]) if groups.stop else 0
+        self._batches = self._parquet.iter_batches(
+            batch_size=self._n_rows(), row_groups=list(groups), columns=self._columns, use_threads=False
+        )
+
+    def next(self) -> pa.RecordBatch | None:
+        """The next batch; None behind the last."""
+        self._parquet.reader.set_batch_size(self._n_rows())  # asked for anew by each next()
+        batch = next(self._batches, None)
+        if batch is not None:
+            self.next_row += batch.num_rows
+        return batch
+
+    def _n_rows(self) -> int:
+        """Rows of the next batch, which may reach over several row groups."""
+        ends, n_rows, at = self._layout.group_ends, self._most_rows, self.next_row
+        group = int(np.searchsorted(ends, at, side="right"))
+        while at < min(self.next_row + n_rows, self.end_row):
+            if ends[group] > at:  # of an empty one there is no page
+                n_rows = min(n_rows, max(self._allowed(group), at - self.next_row))
+            at = int(ends[group])
+            group += 1
+        return n_rows
+
+    def _allowed(self, group: int) -> int:
+        """Rows of a row group that may be decoded at a time."""
+        allowed = self._known.get(group)
+        if allowed is None:
+            leaves = range(len(self._layout.leaves))
+            longest = max((self._longest(group, leaf) for leaf in leaves), default=0)
+            allowed = max(1, min(self._most_rows, _EXPANDED_BYTES // max(longest, 1)))
+            self._known[group] = allowed
+        return allowed
+
+    def _longest(self, group: int, leaf: int) -> int:
+        """Bytes that no value in the dictionary of a chunk exceeds; 0 without one."""
+        start = int(self._layout.starts[group, leaf])
+        try:
+            dictionary = first_page(self._file.read_at(HEAD_BYTES, start))
+        except ValueError:
+            return _EXPANDED_BYTES  # a row at a time: the decoder knows better, or fails
+        if dictionary is None:
+            return 0
+        is_large = max(dictionary[1:3]) > _MEASURED_BYTES or dictionary.n_values > _MEASURED_VALUES
+        if is_large or dictionary.raw_bytes * self._most_rows <= _EXPANDED_BYTES:
+            return dictionary.raw_bytes
+        chunk = self._parquet.metadata.row_group(group).column(int(self._layout.numbers[leaf]))
+        if chunk.physical_type != "BYTE_ARRAY":
+            return dictionary.raw_bytes // max(dictionary.n_values, 1)
+        try:
+            page = self._file.read_at(dictionary.compressed_bytes, start + dictionary.header_bytes)
+            if chunk.compression in _CODECS:
+                page = pa.decompress(page, dictionary.raw_bytes, _CODECS[chunk.compression])
+        except (OSError, pa.ArrowException):
+            return dictionary.raw_bytes
+        return longest_value(page, dictionary.n_values)
 
 
 class _RowReader:
@@ -255,19 +366,16 @@ class _RowReader:
     Rows between two ranges of a row group are decoded and dropped; row groups that no range touches are not read.
     """
 
-    def __init__(self, parquet: pq.ParquetFile, columns: Columns, layout: Layout, units: Sequence[Unit]) -> None:
-        self._parquet = parquet
+    def __init__(
+        self, parquet: pq.ParquetFile, file: Any, columns: Columns, layout: Layout, units: Sequence[Unit]
+    ) -> None:
         self._columns = columns
         self._group_ends = layout.group_ends
         self._wanted = groups_of(layout, units)
-        bytes_a_row = layout.raw_bytes(columns.blob) / max(layout.n_rows, 1)
-        self._piece_rows = max(1, min(UNIT_ROWS, int(_PIECE_BYTES / max(bytes_a_row, 1))))
-        self._batches: Iterator[pa.RecordBatch] = iter(())
+        bytes_a_row = layout.decoded_bytes(columns.blob) / max(layout.n_rows, 1)
+        piece_rows = max(1, min(UNIT_ROWS, int(_PIECE_BYTES / max(bytes_a_row, 1))))
+        self._batches = _Batches(parquet, file, layout, [columns.path, columns.blob], piece_rows)
         self._held: Piece | None = None
-        self._next_row = -1
-        """Row that the next decoded batch starts with; -1 before the first."""
-        self._end_row = -1
-        """Row after the last one that the running decoder comes to."""
 
     def rows(self, first: int, n: int) -> Iterator[Piece]:
         end = first + n
@@ -283,30 +391,22 @@ class _RowReader:
         held = self._held
         while held is None or row >= held.first_row + len(held.blobs):
             self._seek(row)
-            batch = next(self._batches, None)
+            first_row = self._batches.next_row
+            batch = self._batches.next()
             if batch is None:
                 raise SourceError(f"row {row:,} is missing though the footer counts it; the file is damaged")
-            held = Piece(self._next_row, batch.column(self._columns.path), batch.column(self._columns.blob))
-            self._next_row += batch.num_rows
+            held = Piece(first_row, batch.column(self._columns.path), batch.column(self._columns.blob))
         self._held = held
         return held
 
     def _seek(self, row: int) -> None:
         """Start a decoder at the row group of ``row``, unless the running one gets there."""
-        if self._next_row <= row < self._end_row:
+        if self._batches.next_row <= row < self._batches.end_row:
             return
         group = after = int(np.searchsorted(self._group_ends, row, side="right"))
         while after in self._wanted:
             after += 1
-        groups = range(group, after)
-        self._next_row = int(self._group_ends[group - 1]) if group else 0
-        self._end_row = int(self._group_ends[after - 1]) if after else 0
-        self._batches = self._parquet.iter_batches(
-            batch_size=self._piece_rows,
-            row_groups=list(groups),
-            columns=[self._columns.path, self._columns.blob],
-            use_threads=False,
-        )
+        self._batches.start(range(group, after))
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,6 +6,8 @@ A file that is read over a network is asked for in Blocks: runs of column chunks
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -13,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from scanner.model import Unit
+from scanner.model import Buffer, Unit
 
 BLOCK_BYTES: Final = 8 << 20
 """Bytes of one request at most."""
@@ -24,6 +26,17 @@ WASTE: Final = 0.04
 READ_AHEAD_BYTES: Final = 2 << 20
 """What a decoder reads beyond the rows it was asked for: the piece it decodes at a time, and its buffer."""
 
+HEAD_BYTES: Final = 64
+"""The beginning of a chunk's first page, as far as :func:`first_page` wants it."""
+
+_NUMBER: Final = rb"([\x80-\xff]{0,4}[\x00-\x7f])"
+_LENGTH: Final = struct.Struct("<I")
+_DATA_PAGES: Final = (b"\x15\x00\x15", b"\x15\x06\x15")
+_DICTIONARY_PAGE: Final = re.compile(
+    rb"\x15\x04\x15%s\x15%s(?:\x4c|\x15%s\x3c)\x15%s\x15%s[\x11\x12]?\x00\x00" % ((_NUMBER,) * 5), re.DOTALL
+)
+"""Thrift's compact protocol: kind of page, bytes decompressed and compressed, a checksum or none; values, encoding."""
+
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -32,6 +45,8 @@ class Layout(NamedTuple):
 
     leaves: list[str]
     """The top-level column that each leaf belongs to."""
+    numbers: list[int]
+    """The number of each leaf among all leaves of the file."""
     group_ends: Ints
     """Row after the last one of each row group."""
     starts: Ints
@@ -41,7 +56,9 @@ class Layout(NamedTuple):
     sizes: Ints
     """Compressed bytes of it, dictionary included."""
     raw_sizes: Ints
-    """Bytes once decompressed: what its values take in memory, nearly."""
+    """Bytes once decompressed: what its values take in memory, nearly, unless they are repeated by a dictionary."""
+    values: Ints
+    """Values of it, nulls included; a list has one for each item."""
 
     @property
     def n_rows(self) -> int:
@@ -52,11 +69,19 @@ class Layout(NamedTuple):
         """Decompressed bytes of a top-level column."""
         return int(self.raw_sizes[:, [leaf == column for leaf in self.leaves]].sum())
 
+    def decoded_bytes(self, column: str) -> int:
+        """About what a top-level column takes in memory: for lists of numbers, a byte a number at least.
+
+        Equal numbers take no bytes in a file. Equal blobs do not either, but those are told by their dictionary.
+        """
+        return max(self.raw_bytes(column), int(self.values[:, [leaf == column for leaf in self.leaves]].sum()))
+
     def only(self, column: str) -> Layout:
         """The layout of one top-level column."""
         mine = [leaf == column for leaf in self.leaves]
-        columns = (values[:, mine] for values in self[2:])
-        return Layout([column] * sum(mine), self.group_ends, *columns)
+        columns = (values[:, mine] for values in self[3:])
+        numbers = [number for number, is_mine in zip(self.numbers, mine, strict=True) if is_mine]
+        return Layout([column] * sum(mine), numbers, self.group_ends, *columns)
 
 
 class Block(NamedTuple):
@@ -74,7 +99,7 @@ def layout_of(meta: pq.FileMetaData, columns: Sequence[str]) -> Layout:
     """
     tops = [meta.schema.column(i).path.split(".")[0] for i in range(meta.num_columns)]
     leaves = [i for i, top in enumerate(tops) if top in columns]
-    numbers = np.zeros((4, meta.num_row_groups, len(leaves)), np.int64)
+    numbers = np.zeros((5, meta.num_row_groups, len(leaves)), np.int64)
     rows = np.zeros(meta.num_row_groups, np.int64)
     for group in range(meta.num_row_groups):
         row_group = meta.row_group(group)
@@ -83,8 +108,49 @@ def layout_of(meta: pq.FileMetaData, columns: Sequence[str]) -> Layout:
             chunk = row_group.column(leaf)
             data = chunk.data_page_offset
             start = min(data, chunk.dictionary_page_offset or data)
-            numbers[:, group, at] = start, data - start, chunk.total_compressed_size, chunk.total_uncompressed_size
-    return Layout([tops[leaf] for leaf in leaves], np.cumsum(rows), *numbers)
+            sizes = chunk.total_compressed_size, chunk.total_uncompressed_size
+            numbers[:, group, at] = start, data - start, *sizes, chunk.num_values
+    return Layout([tops[leaf] for leaf in leaves], leaves, np.cumsum(rows), *numbers)
+
+
+class Dictionary(NamedTuple):
+    """What a page of a dictionary says of itself. Decoders rely on it, other than on what a footer says."""
+
+    header_bytes: int
+    compressed_bytes: int
+    raw_bytes: int
+    n_values: int
+
+
+def first_page(head: bytes) -> Dictionary | None:
+    """The dictionary that a column chunk begins with, from its first :data:`HEAD_BYTES`; None where it has none.
+
+    Raises ValueError where a page begins as nobody writes it.
+    """
+    if head.startswith(_DATA_PAGES):
+        return None
+    found = _DICTIONARY_PAGE.match(head)
+    if found is None:
+        raise ValueError("no header of a page")
+    raw, compressed, _, n_values, _ = (_number(group or b"\0") for group in found.groups())
+    return Dictionary(found.end(), compressed, raw, n_values)
+
+
+def _number(varint: bytes) -> int:
+    """A positive number as Thrift's compact protocol has it."""
+    return sum((byte & 0x7F) << 7 * at for at, byte in enumerate(varint)) >> 1
+
+
+def longest_value(page: Buffer, n_values: int) -> int:
+    """Bytes of the longest of ``n_values`` in a decompressed dictionary of byte arrays."""
+    at, longest, end = 0, 0, len(page) - _LENGTH.size
+    for _ in range(n_values):
+        if at > end:
+            break
+        (size,) = _LENGTH.unpack_from(page, at)
+        longest = max(longest, size)
+        at += _LENGTH.size + size
+    return longest
 
 
 def blocks_of(layout: Layout, units: Sequence[Unit], end: int, most_bytes: int = BLOCK_BYTES) -> list[Block]:

@@ -13,7 +13,7 @@ from scanner.errors import SourceError
 from scanner.sources.answers import Remote
 from scanner.sources.files import Opener, Reading
 from scanner.sources.prefetch import CONNECTIONS, Prefetch
-from scanner.sources.ranges import blocks_of
+from scanner.sources.ranges import HEAD_BYTES, blocks_of
 
 TAIL_BYTES: Final = 64 << 10
 """Read from a file's end at first, in the hope that the footer fits; what is more of it are column bytes, and kept.
@@ -29,6 +29,9 @@ MOST_FOOTER_BYTES: Final = 256 << 20
 
 OPENED_AT_ONCE: Final = 16
 """Tails that are read at a time while planning: they cost a round trip or two each, and next to no bandwidth."""
+
+_MOST_SEEN: Final = 64
+"""Looks of a file that are kept: as many as columns are read, and what chunks of a few bytes leave behind."""
 
 _MAGIC: Final = (b"PAR1", b"PARE")
 
@@ -158,12 +161,46 @@ class _RangeFile:
         self._read = read
         self._close = close
         self._at = 0
+        self._seen: dict[int, memoryview] = {}
+        """What was looked at, by its start, and is going to be read: no byte is fetched twice."""
 
     def read(self, n_bytes: int = -1) -> memoryview:
-        """The next bytes. Called once for each MiB or so: Arrow buffers."""
+        """The next bytes. Called once for each MiB or so: Arrow buffers.
+
+        A read of :data:`HEAD_BYTES` or less is a look at what is going to be read, and so is one that begins within it.
+        """
         start = self._at
         end = self._size if n_bytes < 0 else min(start + n_bytes, self._size)
         self._at = end
+        if start >= self._tail_start:
+            return self._between(start, end)
+        seen = self._seen.pop(start, None)
+        if seen is not None:
+            if end - start <= HEAD_BYTES:
+                self._seen[start] = seen = self._joined(seen, start, max(end, start + len(seen)))
+            elif len(seen) > end - start:
+                self._seen[end] = seen[end - start :]
+            return self._joined(seen[: end - start], start, end)
+        for at, seen in self._seen.items():
+            if at < start < at + len(seen):
+                self._seen[at] = self._joined(seen, at, max(end, at + len(seen)))
+                return self._seen[at][start - at : end - at]
+        part = self._between(start, end)
+        if end - start <= HEAD_BYTES:
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
+            part = self._seen[start] = memoryview(bytes(part))  # a copy: the Block that it is of can be let go
+        return part
+
+    def _joined(self, seen: memoryview, start: int, end: int) -> memoryview:
+        """Bytes ``start .. end``, the first of them ``seen``."""
+        if len(seen) == end - start:
+            return seen
+        return memoryview(b"".join((seen, self._between(start + len(seen), end))))
+
+    def _between(self, start: int, end: int) -> memoryview:
+        if start >= end:
+            return memoryview(b"")
         if start >= self._tail_start:
             return self._tail[start - self._tail_start : end - self._tail_start]
         if end <= self._tail_start:

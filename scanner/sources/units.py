@@ -19,6 +19,19 @@ UNIT_BYTES: Final = 3 << 20
 UNIT_ROWS: Final = 1_024
 """Rows a Unit has at most."""
 
+_ANY_ROWS: Final = 1 << 24
+"""Rows that a file of any size may claim: their Units take 3 MB. Equal or null rows take no bytes, so ten million of
+them in a few kB may well be there."""
+
+_ROWS_A_BYTE: Final = 16
+"""Rows that a larger claim may make for each byte of the file: a plan then takes no more memory than the files have
+bytes, three for each, whatever they claim. A row that holds a task takes a hundred bytes, its path alone a few."""
+
+
+def is_plausible(n_rows: int, size_bytes: int) -> bool:
+    """Whether a file of that size may be planned with so many rows: what a footer claims is nothing that was read."""
+    return n_rows <= max(_ANY_ROWS, _ROWS_A_BYTE * size_bytes)
+
 
 def units_of(file: str, n_rows: int, blob_bytes: int, first_index: int) -> list[Unit]:
     """Cut a file into Units of equal row counts (the last is shorter), about :data:`UNIT_BYTES` each."""
