@@ -14,7 +14,7 @@ import msgspec
 from scanner.engines import Engine, RemoteEngine
 from scanner.errors import UsageError
 from scanner.manifest import usable_cores
-from scanner.options import Limits, Options, Selection
+from scanner.options import Limits, Options, Selection, globs
 from scanner.pipeline import run_scan
 from scanner.probes import ProbeLike, Probes
 from scanner.progress import progress_for, teller_for
@@ -104,8 +104,8 @@ def scan(
             split=split,
             config=config,
             revision=revision,
-            include=tuple(include),
-            exclude=tuple(exclude),
+            include=globs(include),
+            exclude=globs(exclude),
             source_filter=source_filter,
             limit=limit,
             sample=sample,

@@ -70,7 +70,7 @@ def merge(
     """
     started_s = time.monotonic()
     parts = _Parts()
-    runs = list(runs)
+    runs = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
     is_remote = any("://" in os.fspath(location) for location in (*runs, out))
     readers, at_once = (READERS, 1) if is_remote else (1, SHARDS_AT_ONCE)
     with ThreadPoolExecutor(readers, thread_name_prefix="scanner-read") as pool:

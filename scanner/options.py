@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import msgspec
+
+from scanner.errors import UsageError
 
 MIB = 1 << 20
 
@@ -18,7 +23,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = 0
     """Levels of archives inside archives that are opened; 0 opens none. At most 3 are useful."""
     seconds: float = 30.0
-    """Processor time of one row."""
+    """Processor time of one row; at most :data:`MOST_SECONDS`."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what is no limit."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:  # nor NaN, which is not comparable
+                raise UsageError(f"the limit {name} is {value}; it is 0 for none, or a positive number")
+        if self.seconds > MOST_SECONDS:
+            raise UsageError(f"the limit seconds is {self.seconds:g}; at most {MOST_SECONDS:,}, or 0 for none")
+
+
+MOST_SECONDS = 10**6
+"""Longest time for a row: eleven days. Timers of the system take no number of any size."""
 
 
 SMALL_BYTES = 8 * MIB
@@ -53,6 +71,18 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     shard: tuple[int, int] | None = None
     """(I, N): the I-th of N parts of the plan, from 1."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError where no row can be meant."""
+        for name in ("limit", "sample"):
+            n = getattr(self, name)
+            if n is not None and n < 1:
+                raise UsageError(f"{name} is {n}; give 1 or more, or leave it out")
+
+
+def globs(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Globs as they were given: several, or one by itself."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

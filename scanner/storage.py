@@ -36,7 +36,7 @@ _PART: Final = ".part"
 _FIRST: Final = "run.json"
 """Written before all else: a folder that has nothing but its temporary file is one that a Run was to be made in."""
 
-_OUTPUTS: Final = (_FIRST, "stats.json", "records.parquet", "members.parquet")
+OUTPUTS: Final = (_FIRST, "stats.json", "records.parquet", "members.parquet")
 
 _TORN_SHARD: Final = re.compile(r"shards/\d{4,}/\d{7,}(\.msgpack)?\.part")
 """Temporary names of shards, from the Run on: numbers, as nobody names files of his own there."""
@@ -181,7 +181,7 @@ class LocalFolder:
 
     def sweep(self) -> None:
         """See :class:`Folder`."""
-        self.remove(name + _PART for name in _OUTPUTS)
+        self.remove(name + _PART for name in OUTPUTS)
         self.remove(name for name in self._walk("shards") if _TORN_SHARD.fullmatch(name))
 
     def _walk(self, under: str) -> Iterator[str]:

@@ -99,3 +99,27 @@ def test_against_nothing(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["report", str(run.folder), "--html", str(page), "--against", str(tmp_path / "none")]) == 2
     assert "holds no Run" in capsys.readouterr().err
     assert not page.exists()
+
+
+def test_a_report_says_that_a_part_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten rows of a dataset are not the dataset: text, Markdown and page say which options left the others out."""
+    assert main(["make-corpus", str(tmp_path / "corpus"), "--rows", "60"]) == 0
+    scan = ["scan", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--limit", "10", "--include", "*/*"]
+    assert main([*scan, "--engine", "serial", "--format", "quiet"]) == 0
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "asked for: --include */*, --limit 10" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "run"), "--markdown"]) == 0
+    assert "Not the whole source was asked for: --include" in capsys.readouterr().out
+
+
+def test_a_page_goes_where_a_link_leads(run: Run, tmp_path: Path) -> None:
+    """A link stays a link, as /dev/stdout does; a folder is refused and nothing is left beside it."""
+    (tmp_path / "real.html").write_text("")
+    (tmp_path / "link.html").symlink_to("real.html")
+    assert main(["report", str(run.folder), "--html", str(tmp_path / "link.html")]) == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "real.html").stat().st_size > 10_000
+    (tmp_path / "folder").mkdir()
+    assert main(["report", str(run.folder), "--html", str(tmp_path / "folder")]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link.html", "real.html"]

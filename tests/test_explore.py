@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parquet_files import task as packed
+from parquet_files import write_rows
 
 import scanner
 from scanner.corpus import make_corpus
-from scanner.errors import ColumnError, NoMatchError, OutputError, RunError, UsageError
+from scanner.errors import ColumnError, NoMatchError, OutputError, RunError, SourceError, UsageError
 from scanner.explore import Explorer
 from scanner.explore.sampling import spread_sample
 from scanner.explore.table import write_slice
@@ -222,6 +224,7 @@ def test_find_reads_no_further_than_it_must(explorer: Explorer) -> None:
         ("count(*) > 1", "no condition on the columns of one row"),
         ("max(n_files) > 1", "no condition on the columns of one row"),
         ("1 = 1", "no condition on the columns of one row"),
+        ("path IN (SELECT path FROM read_csv('/etc/passwd'))", "no condition on the columns of one row"),
     ],
 )
 def test_wrong_conditions_are_told_before_any_row(where: str, words: str) -> None:
@@ -384,3 +387,44 @@ def test_a_notebook_shows_what_it_is_given(explorer: Explorer, run: Run) -> None
         assert "<script" not in page
         assert "<img" not in page
         assert not any(ord(char) < 32 and char not in "\n\t" for char in page)
+
+
+def test_a_condition_that_fails_on_a_row_is_told(tmp_path: Path) -> None:
+    """What only a value shows to be wrong is an error of usage, too, and no defect of the scanner."""
+    explorer = Explorer(write_rows(tmp_path / "a.parquet", [packed(1)]))
+    with pytest.raises(UsageError, match="fails on a row: conversion from `str` to `i32` failed"):
+        list(explorer.find("CAST(path AS INT) > 0"))
+
+
+@pytest.mark.parametrize("call", [lambda ex: ex.sample(-1), lambda ex: ex.iter(limit=-1)])
+def test_numbers_that_mean_no_rows_are_refused(tmp_path: Path, call: Callable[[Explorer], object]) -> None:
+    """At once, and in a sentence."""
+    with pytest.raises(UsageError):
+        call(Explorer(write_rows(tmp_path / "a.parquet", [packed(1)])))
+
+
+def test_one_glob_may_be_given_by_itself(tmp_path: Path) -> None:
+    """A string is one pattern, not one a letter."""
+    for name in ("a", "b"):
+        write_rows(tmp_path / name / "a.parquet", [packed(1)])
+    assert len(Explorer(tmp_path, include="a/*")) == 1
+
+
+def test_a_run_is_looked_in_for_the_rows_that_are_chosen(tmp_path: Path) -> None:
+    """With a Run, too, ``include`` and ``source_filter`` count; one of another source or an older one is refused."""
+    for name in ("a__one", "b__two"):
+        write_rows(tmp_path / "data" / name / "a.parquet", [packed(1), packed(2)])
+    run = scanner.scan(tmp_path / "data", out=tmp_path / "run", engine="serial")
+    explorer = Explorer(tmp_path / "data", include="b*/*")
+    assert [(hit.number, hit.record.source) for hit in explorer.find("raw_size > 0", run=run)] == [
+        (0, "b__two"),
+        (1, "b__two"),
+    ]
+    filtered = Explorer(tmp_path / "data", source_filter="two")
+    assert [hit.record.source for hit in filtered.find("raw_size > 0", run=run)] == ["b__two"] * 2
+    write_rows(tmp_path / "other" / "c__three" / "a.parquet", [packed(3)])
+    with pytest.raises(UsageError, match="has none of these files"):
+        list(Explorer(tmp_path / "other").find("raw_size > 0", run=run))
+    write_rows(tmp_path / "data" / "b__two" / "a.parquet", [packed(4), packed(5), packed(6)])
+    with pytest.raises(SourceError, match="has changed since"):
+        list(Explorer(tmp_path / "data").find("raw_size > 0", run=run))

@@ -16,7 +16,7 @@ BASE = {"model", "options", "errors", "faults", "batch"}
 ALLOWED: dict[str, set[str]] = {
     "faults": set(),
     "errors": set(),
-    "options": set(),
+    "options": {"errors"},
     "model": {"faults"},
     "batch": {"model", "faults"},
     "formats": BASE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from scanner import collector as collecting
 from scanner.corpus.hostile_tar import END, TASK, member, pax, tar_of
 from scanner.corpus.hostile_zip import SOUND, Entry, archive
 from scanner.corpus.pack import COMPRESSORS, gzip_blob, pax_record
+from scanner.errors import UsageError
 from scanner.faults import FaultKind
 from scanner.formats.zstd import LOOK_FRAMES
 from scanner.model import Record
@@ -203,3 +205,10 @@ def test_memory_of_a_worker_on_a_bomb(name: str, tmp_path: Path) -> None:
     assert not faults.get("worker-died")
     assert not faults.get("internal-error")
     assert 0 < run.manifest.engine["peak_worker_bytes"] < WORKER_BYTES
+
+
+@pytest.mark.parametrize("seconds", [-1, math.inf, math.nan, 1e15])
+def test_what_is_no_limit_is_refused(seconds: float) -> None:
+    """Timers take no number of any size; infinity made workers die one after the other."""
+    with pytest.raises(UsageError, match="the limit seconds is"):
+        Limits(seconds=seconds)

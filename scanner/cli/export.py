@@ -95,7 +95,7 @@ def command(
     with closing(_chosen(explorer, where, run, path, workers)) as chosen:
         done = list(export(islice(chosen, n), output, on_exist=on_exist, limits=limits))  # type: ignore[arg-type]
     if not done:
-        raise NoMatchError(f"no row of {source} matches {where!r}")
+        raise NoMatchError(f"no row of {source} matches {where!r}" if where else f"{source} has no rows")
     click.echo(_told(done, output))
 
 

@@ -80,21 +80,25 @@ def _opened(
 ) -> tuple[Explorer | None, Run | None]:
     """What to look in. The rows themselves are opened only where no Run tells of them, or they are to be shown."""
     from scanner.explore import Explorer
+    from scanner.explore.find import asked_of
     from scanner.run import Run
 
-    is_run = (Path(source) / "run.json").is_file()
-    opened = Run(source if run is None else run) if is_run or run is not None else None
-    source = opened.manifest.source if opened is not None and is_run else source
-    return Explorer(source, **options) if opened is None or with_rows else None, opened
+    given = {name: value for name, value in options.items() if value}
+    if (Path(source) / "run.json").is_file():
+        of_run = Run(source)
+        opened = of_run if run is None else Run(run)
+        with_rows = with_rows or bool(given) or run is not None
+        return Explorer(of_run.manifest.source, **asked_of(of_run) | given) if with_rows else None, opened
+    return Explorer(source, **options), None if run is None else Run(run)
 
 
 def _hits(explorer: Explorer | None, run: Run | None, where: str, workers: int | None) -> Generator[Hit, None, None]:
     from scanner.explore.find import find_in_run
 
-    if run is not None:
-        return find_in_run(run, where)
-    assert explorer is not None
-    return explorer.find(where, workers=workers)
+    if explorer is not None:
+        return explorer.find(where, run=run, workers=workers)
+    assert run is not None
+    return find_in_run(run, where)
 
 
 def _shower(explorer: Explorer) -> Callable[[Hit], None]:

@@ -47,7 +47,8 @@ def command(
     from scanner.explore import Explorer
 
     if path is not None and (row is not None or file is not None):
-        raise UsageError("--path and --row both name a row: give one of them")
+        other = "--row" if row is not None else "--file"
+        raise UsageError(f"--path and {other} both name a row: give one of them")
     explorer = Explorer(source, **options)
     with explorer.open(row or 0, file=file) if path is None else explorer.open(path=path) as task:
         if member is not None:

@@ -11,6 +11,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from itertools import accumulate, groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from scanner.errors import UsageError
 from scanner.explore.sampling import spread_sample
 from scanner.explore.seek import Place, Rows
 from scanner.model import Blob, source_of
-from scanner.options import Limits, Options, Selection
+from scanner.options import Limits, Options, Selection, globs
 from scanner.probe import Probe
 from scanner.sources.arrow import Columns
 from scanner.sources.opening import open_source
@@ -78,8 +79,8 @@ class Explorer:
             split=split,
             config=config,
             revision=revision,
-            include=tuple(include),
-            exclude=tuple(exclude),
+            include=globs(include),
+            exclude=globs(exclude),
             source_filter=source_filter,
         )
         options = Options(selection=selection, path_column=names.path, blob_column=names.blob, download=download)
@@ -112,7 +113,10 @@ class Explorer:
         return self._task(self.rows.blob(number))
 
     def sample(self, n: int = 5, *, seed: int = 0) -> list[Task]:
-        """``n`` tasks drawn by ``seed``, spread over the sources: the same ones on every machine."""
+        """``n`` tasks drawn by ``seed``, spread over the sources: the same ones on every machine.
+
+        Raises UsageError where ``n`` is negative.
+        """
         return [self._task(blob) for blob in self.rows.blobs(self._sample_numbers(n, seed))]
 
     def sample_hits(self, n: int, *, seed: int = 0) -> Iterator[Hit]:
@@ -129,25 +133,40 @@ class Explorer:
         Args:
             where: The expression, such as ``"layout = 'harbor' AND NOT harbor_loadable"``; the list ``fault_kinds``
                 may be used beside the columns of ``records.parquet``.
-            run: A Run of this source, whose records are looked in; without one rows are scanned, as far as the
-                iterator is asked to go.
+            run: A Run of this source, whose records are looked in, as far as they are of rows that this explorer has;
+                without one rows are scanned, as far as the iterator is asked to go.
             workers: Processes that scan once the first rows, which this one scans, did not give enough; by default
                 one for each core this process may use, 0 for none. The hits are the same. Close the iterator (or drop
                 it) to end them.
 
         Raises:
-            UsageError: The expression is wrong; the message names the columns that come near.
+            UsageError: The expression is wrong; the message names the columns that come near. Or the Run is of
+                another source.
+            SourceError: A file has changed since the Run was made.
         """
         if run is not None:
             from scanner.explore.find import find_in_run  # noqa: PLC0415 - as above
 
-            return find_in_run(run, where)
+            return self._of_these(find_in_run(run, where), run)
         from scanner.explore.search import find_by_scanning  # noqa: PLC0415 - as above
 
         pattern = self._filter.pattern if self._filter is not None else None
         return find_by_scanning(self.rows, where, self.limits, source_filter=pattern, workers=workers)
 
+    def _of_these(self, hits: Generator[Hit, None, None], run: Run) -> Generator[Hit, None, None]:
+        from scanner.explore.find import check_unchanged  # noqa: PLC0415 - as above
+
+        check_unchanged(run, self.rows.plan.inputs)
+        files = {each.file for each in self.rows.plan.inputs}
+        with closing(hits):
+            for hit in hits:
+                record = hit.record
+                if record.file in files and (self._filter is None or self._filter.search(record.source)):
+                    yield hit._replace(number=self.rows.number_of(Place(record.file, record.row)))
+
     def _sample_numbers(self, n: int, seed: int) -> list[int]:
+        if n < 0:
+            raise UsageError(f"{n} rows cannot be drawn")
         inputs = self.rows.plan.inputs
         numbers = [self._numbers_in(each.file) for each in inputs]
         sources = [source_directory(each.file) or each.file for each in inputs]
@@ -167,7 +186,12 @@ class Explorer:
     # -- many rows ----------------------------------------------------------------------------------------------------
 
     def iter(self, limit: int | None = None, source_filter: str | None = None) -> Iterator[Task]:
-        """Tasks in plan order, at most ``limit``, of sources that match ``source_filter``; read as they are taken."""
+        """Tasks in plan order, at most ``limit``, of sources that match ``source_filter``; read as they are taken.
+
+        Raises UsageError where ``limit`` is negative.
+        """
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit is {limit}; give 0 or more, or leave it out")
         wanted = [each for each in (self._filter, _pattern(source_filter)) if each is not None]
         blobs = (blob for blob in self.rows if all(each.search(source_of(blob.file, blob.path)) for each in wanted))
         return (self._task(blob) for blob in islice(blobs, limit))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow.parquet as pq
 
+from scanner.errors import SourceError, UsageError
 from scanner.model import Blob, Record
 from scanner.records import SCHEMA
 from scanner.run import Run
+from scanner.sources import InputFile
+from scanner.sources.arrow import Columns
 
 if TYPE_CHECKING:
     from scanner.explore.where import Where
@@ -25,6 +28,25 @@ class Hit(NamedTuple):
     record: Record
     blob: Blob | None
     """Its bytes, where they were read to find it and could be kept."""
+
+
+def asked_of(run: Run) -> dict[str, Any]:
+    """The arguments of an :class:`scanner.Explorer` that has the rows that ``run`` was asked for."""
+    arguments = run.manifest.arguments
+    given = {name: arguments.get(name) for name in ("split", "config", "include", "exclude", "source_filter")}
+    given["revision"] = run.manifest.revision or arguments.get("revision")
+    columns = Columns(arguments.get("path_column", "path"), arguments.get("blob_column", "task_binary"))
+    return {name: value for name, value in given.items() if value} | {"columns": columns}
+
+
+def check_unchanged(run: Run, inputs: Sequence[InputFile]) -> None:
+    """Raise where records of ``run`` are not of these files: UsageError for others, SourceError for changed ones."""
+    scanned = {each.file: each.identity for each in run.manifest.inputs}
+    if inputs and not any(each.file in scanned for each in inputs):
+        raise UsageError(f"{run.folder} is a Run of {run.manifest.source}, which has none of these files")
+    for each in inputs:
+        if scanned.get(each.file, each.identity) != each.identity:
+            raise SourceError(f"{each.file} has changed since {run.folder} was scanned; scan it again")
 
 
 def find_in_run(run: Run, expression: str) -> Generator[Hit, None, None]:

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from scanner.errors import ScannerError, SourceError
 from scanner.explore import Explorer
+from scanner.explore.find import asked_of, check_unchanged
 from scanner.explore.seek import Place
 from scanner.model import Member
-from scanner.options import SMALL_BYTES, Selection
+from scanner.options import SMALL_BYTES
 from scanner.run import Run
-from scanner.sources.arrow import Columns
 from scanner.task import Task
 
 NOTEBOOK: Final = pa.schema(
@@ -57,13 +57,12 @@ class NotebookRows:
     """
 
     def __init__(self, run: Run) -> None:
-        self._run = run
         try:
-            self._explorer = _explorer_of(run)
+            self._explorer = Explorer(run.manifest.source, **asked_of(run))
         except ScannerError as error:
             raise SourceError(f"--notebook reads the rows again, for their previews, and cannot: {error}") from error
         self._arena = bytearray(SMALL_BYTES)
-        self._check_unchanged()
+        check_unchanged(run, self._explorer.rows.plan.inputs)
 
     def of(self, records: pa.Table) -> pa.Table:
         """The notebook's table of ``records``, which are in plan order and have :data:`NOTEBOOK_READS`."""
@@ -88,12 +87,6 @@ class NotebookRows:
         )
         return pa.array(list(previews), pa.string(), from_pandas=False)
 
-    def _check_unchanged(self) -> None:
-        scanned = {each.file: each.identity for each in self._run.manifest.inputs}
-        for each in self._explorer.rows.plan.inputs:
-            if scanned.get(each.file, each.identity) != each.identity:
-                raise SourceError(f"{each.file} has changed since {self._run.folder} was scanned; scan it again")
-
 
 def longest_text(task: Task) -> str | None:
     """The first 300 characters of the longest file with one of :data:`TEXT_ENDS`; None where there is none to read.
@@ -110,18 +103,3 @@ def longest_text(task: Task) -> str | None:
         return None
     # What 300 characters take at most; a character that is cut off here lies behind them.
     return data[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")[:PREVIEW_CHARS]
-
-
-def _explorer_of(run: Run) -> Explorer:
-    arguments = run.manifest.arguments
-    asked = {name: arguments.get(name) for name in ("split", "config", "revision", "include", "exclude")}
-    chosen = Selection(**{name: value for name, value in asked.items() if value is not None})
-    return Explorer(
-        run.manifest.source,
-        split=chosen.split,
-        config=chosen.config,
-        revision=run.manifest.revision or chosen.revision,
-        include=chosen.include,
-        exclude=chosen.exclude,
-        columns=Columns(arguments.get("path_column", "path"), arguments.get("blob_column", "task_binary")),
-    )

@@ -19,6 +19,7 @@ from scanner.errors import NoMatchError, OutputError, UsageError
 from scanner.explore.notebook import NOTEBOOK_READS, NotebookRows
 from scanner.explore.where import Where
 from scanner.run import Run
+from scanner.storage import OUTPUTS, is_same_place
 
 
 def write_slice(
@@ -50,6 +51,10 @@ def write_slice(
         OutputError: ``target`` exists or cannot be written.
     """
     path = Path(target)
+    if path.name in OUTPUTS and is_same_place(path.parent, run.location):
+        raise OutputError(f"{path} is part of the Run that is read; name another file")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; name another file, or replace it with --overwrite")
     temporary = path.with_name(path.name + ".part")
@@ -59,7 +64,7 @@ def write_slice(
         tables = _matching(records, Where(where, schema) if where else None, wanted, limit)
         first = next(tables, None)
         if first is None:
-            raise NoMatchError(f"no record of {run.folder} matches" + (f" {where!r}" if where else ""))
+            raise NoMatchError(f"no record of {run.folder} matches {where!r}" if where else f"{run.folder} has no rows")
         shaped = NotebookRows(run).of if notebook else _as_it_is
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 import polars as pl
@@ -9,6 +10,9 @@ import pyarrow as pa
 from polars.exceptions import PolarsError
 
 from scanner.errors import UsageError
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUERY = re.compile(r"\S.*\bselect\b", re.IGNORECASE | re.DOTALL)
 
 FAULT_KINDS = "fault_kinds"
 """A column that expressions may use besides the records': the list of a row's fault kinds."""
@@ -28,6 +32,8 @@ class Where:
 
     def __init__(self, expression: str, schema: pa.Schema) -> None:
         self.expression = expression
+        if _QUERY.search(_QUOTED.sub("", expression)):  # polars would read files that it names
+            raise UsageError(f"--where {expression!r} is no condition on the columns of one row")
         try:
             self._expr = pl.sql_expr(expression)
         except PolarsError as error:
@@ -46,7 +52,10 @@ class Where:
         """Positions, ascending, of the rows of ``records`` (which has :attr:`columns` at least) that match."""
         table = pa.Table.from_batches([records]) if isinstance(records, pa.RecordBatch) else records
         frame = _with_kinds(pl.DataFrame(table.select(self.columns))).with_row_index("__position")
-        return frame.filter(self._expr)["__position"].to_list()
+        try:
+            return frame.filter(self._expr)["__position"].to_list()
+        except PolarsError as error:
+            raise UsageError(f"--where {self.expression!r} fails on a row: {_sentence(error)}") from None
 
     @staticmethod
     def _known(names: list[str], schema: pa.Schema) -> list[str]:

@@ -163,6 +163,22 @@ _COUNTERS: Final = {
 }
 
 
+def asked_part(manifest: Manifest) -> str:
+    """The options that left rows of the source out, as they were given; empty where all were asked for."""
+    arguments = manifest.arguments
+    given = []
+    for name in ("include", "exclude", "source_filter", "limit", "sample", "shard"):
+        value = arguments.get(name)
+        values = value if name in {"include", "exclude"} and value else [value]
+        option = name.replace("_", "-")
+        given += [
+            f"--{option} {visible('/'.join(map(str, each)) if isinstance(each, list) else str(each))}"
+            for each in values
+            if each is not None and each != []
+        ]
+    return ", ".join(given)
+
+
 def caveats(run: Run) -> list[str]:
     """Whole sentences on what this scan does not know; empty where every planned row was read and counted exactly."""
     manifest, account, overall = run.manifest, run.account, run.stats.overall
@@ -171,6 +187,9 @@ def caveats(run: Run) -> list[str]:
         said.append("The account does not balance: do not trust this Run.")
     if manifest.state == "running":
         said.append("The scan is still running or was killed: this is what it had written.")
+    asked = asked_part(manifest)
+    if asked:
+        said.append(f"Not the whole source was asked for: {asked}.")
     if not account.is_whole:
         why = "; ".join(f"{visible(file)}: {reason}" for file, reason in list(manifest.not_reached.items())[:3])
         lacking = [f"{count(account.not_reached)} planned rows"] if account.not_reached else []

@@ -70,9 +70,12 @@ def write_html(run: Run, path: Path, against: Run | None = None) -> None:
         OutputError: ``path`` cannot be written.
     """
     page = render(run, against)
-    temporary = path.with_name(path.name + ".part")
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe: they stay what they are
+            path.write_text(page, encoding="utf-8")
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
         temporary.write_text(page, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:

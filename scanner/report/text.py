@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scanner.report.facts import asked_part
 from scanner.report.figures import duration, percent, size, uncounted
 from scanner.report.findings import duplicates, findings
 from scanner.report.follow_up import HONEST, commands
@@ -73,7 +74,9 @@ def _head(run: Run, top: int, width: int) -> RenderableType:  # noqa: ARG001 - a
         "partial": Text("partial: not every row was reached", "yellow"),
         "running": Text("not finished: the same scan command resumes it", "yellow"),
     }.get(manifest.state, Text(safe(manifest.state), "yellow"))
-    return Group(Cut(name, style="bold"), state)
+    asked = asked_part(manifest)
+    part = [Cut(f"asked for: {asked}", style="yellow")] if asked else []
+    return Group(Cut(name, style="bold"), *part, state)
 
 
 def _account(run: Run, top: int, width: int) -> RenderableType:
