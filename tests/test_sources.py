@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parquet_files import make_dataset, task, write_rows
 
+import scanner
 from scanner.batch import Batch
 from scanner.errors import ColumnError, NoMatchError, SourceError, UsageError
 from scanner.model import Unit
@@ -418,3 +419,17 @@ def test_column_option_errors(text: str) -> None:
     """Anything else is refused in a sentence."""
     with pytest.raises(UsageError, match="not of the form"):
         read_columns(text)
+
+
+def test_a_run_is_no_source(tmp_path: Path) -> None:
+    """Its records are Parquet, too, but no tasks: the error says what it is."""
+    scanner.scan(write_rows(tmp_path / "a.parquet", [task(1)]), out=tmp_path / "run", engine="serial")
+    with pytest.raises(scanner.UsageError, match="is a Run; name the dataset"):
+        scanner.scan(tmp_path / "run", out=tmp_path / "again", engine="serial")
+
+
+def test_a_file_that_is_not_there_is_not_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``folder/name.parquet`` has the form of a dataset's id and is none."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(scanner.SourceError, match=r"folder/a.parquet does not exist"):
+        scanner.scan("folder/a.parquet", out="run")

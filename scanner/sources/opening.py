@@ -38,6 +38,8 @@ def open_source(
     cut: dict[str, Any] = {"limit": selection.limit, "sample": selection.sample, "seed": selection.seed}
     if isinstance(source, str | os.PathLike):
         location = os.fspath(source)
+        if all((Path(location) / name).is_file() for name in ("run.json", "stats.json", "records.parquet")):
+            raise UsageError(f"{location} is a Run; name the dataset it is of, as `scanner report` tells")
         if selection.split is not None or selection.config is not None:
             from scanner.sources.stream import StreamSource, open_split  # noqa: PLC0415 - half a second, for such scans alone
 
@@ -67,8 +69,9 @@ def open_source(
 
 
 def _on_the_hub(location: str, options: Options, pinned: str | None, tell: Callable[[str], None]) -> Files | None:
-    """The files of a dataset on the Hub; None where ``location`` is local, as whatever exists is."""
-    if Path(location).exists() or not (location.startswith("hf://") or location.count("/") == 1):
+    """The files of a dataset on the Hub; None where ``location`` is local: whatever exists, and what names a file."""
+    is_dataset = location.count("/") == 1 and not location.endswith(".parquet")
+    if Path(location).exists() or not (location.startswith("hf://") or is_dataset):
         return None
     from scanner.sources.hub import open_hub, place_of  # noqa: PLC0415 - a third of a second that local scans spare
 
