@@ -100,7 +100,8 @@ def merge(
                 outputs.discard()
             if isinstance(error, OSError):
                 why = error.strerror or error
-                raise OutputError(f"cannot write {folder.location}: {why}; merge again with --fresh") from error
+                hint = "free space and merge again with --fresh"
+                raise OutputError(f"cannot write {folder.location}: {why}; {hint}") from error
             raise
     return Run(folder.location)
 
