@@ -5,7 +5,7 @@
 ``--rows`` is the mean of a Unit: 655 in TaskTrove (4.8 kB a row), fewer where rows are larger. Copies have ids of their
 own, since in a dataset few repeat. Printed is a JSON line for each number of shards: wall and processor seconds of
 ``scanner merge``, start included, by shard and by row, and its peak memory. Disk: about 300 bytes a row and shard file
-(the merged Run links them), removed at the end.
+(the merged Run links them) and 60 a row for tables, removed at the end.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from xxhash import xxh3_64_digest
 
 import scanner
+from scanner.assembly import Outputs, write_json
 from scanner.corpus import make_corpus
 from scanner.records import to_ipc
 from scanner.run import Account, Share
-from scanner.shards import Shard, ShardFolder, encode, read_shard
+from scanner.shards import Shard, ShardFolder, read_shard
 from scanner.storage import open_folder
 
 VARIANTS = 8
@@ -93,15 +93,15 @@ def simulate(folder: Path, shards: list[Shard], run: scanner.Run, n_shards: int,
         manifest.arguments["shard"] = [part + 1, n_parts]
         manifest.share = Share("simulated", n_shards, n_shards * rows, cuts[part], cuts[part + 1])
         manifest.account = Account(rows * (cuts[part + 1] - cuts[part]), 0, 0, 0, 0, 0)
-        out = folder / f"part-{part + 1}"
-        names = ShardFolder(open_folder(out))
+        out = open_folder(folder / f"part-{part + 1}")
+        outputs, kept = Outputs(out, first_row=cuts[part] * rows), ShardFolder(out)
         for unit in range(cuts[part], cuts[part + 1]):
-            data = encode(with_own_ids(shards[unit % VARIANTS], unit))
-            path = out / names.name(unit)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(xxh3_64_digest(data) + data)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "run.json").write_bytes(msgspec.json.encode(manifest))
+            shard = with_own_ids(shards[unit % VARIANTS], unit)
+            kept.write(shard)
+            outputs.append(shard)
+        outputs.close()
+        manifest.digests = outputs.digests
+        write_json(out, "run.json", manifest)
 
 
 def with_own_ids(shard: Shard, unit: int) -> Shard:

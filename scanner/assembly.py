@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from scanner.batch import Batch
+from scanner.distinct import COLUMNS as ID_COLUMNS
 from scanner.distinct import DistinctIds
 from scanner.engines import Outcome
 from scanner.members import FILE as MEMBERS
@@ -19,10 +20,11 @@ from scanner.members import MemberLists, members_writer
 from scanner.model import SCHEMA_VERSION, Census, Fault, Unit
 from scanner.probe import failed_record
 from scanner.records import SCHEMA, RecordsWriter, to_arrow, to_ipc
+from scanner.rowgroups import RowGroup
 from scanner.run import Account
-from scanner.shards import Counters, Opened, Shard, decode, join
+from scanner.shards import Counters, Shard, decode, join
 from scanner.stats import Stats, StatsFile
-from scanner.storage import Folder
+from scanner.storage import TABLES, Folder, digest_of
 
 AHEAD_SHARDS: Final = 64
 """Shards held in memory for Units that are done before earlier ones; more are read back from disk."""
@@ -73,32 +75,64 @@ class Assembly:
 
 
 class Outputs:
-    """``records.parquet``, ``members.parquet`` and ``stats.json`` as they grow, in plan order."""
+    """``records.parquet``, ``members.parquet`` and ``stats.json`` as they grow, in plan order.
 
-    def __init__(self, folder: Folder, schema: pa.Schema = SCHEMA) -> None:
+    Those of a part of a plan begin with its row ``first_row``.
+    """
+
+    def __init__(self, folder: Folder, schema: pa.Schema = SCHEMA, *, first_row: int = 0) -> None:
         self._folder = folder
         records = folder.stage("records.parquet")
         self._ids = DistinctIds(records.parent)
-        self._records = RecordsWriter(records, schema, tap=self._ids.add)
-        self._members = members_writer(folder.stage(MEMBERS))
+        self._records = RecordsWriter(records, schema, tap=self._ids.add, tapped=ID_COLUMNS, first_row=first_row)
+        self._members = members_writer(folder.stage(MEMBERS), first_row=first_row)
         self._stats = Stats()
         self._skipped = 0
         self.next_unit = 0
         self.held: dict[int, Shard] = {}
+        self.digests: dict[str, str] = {}
+        """xxh3-128 hex of the two tables, once they are in place."""
 
     def hold(self, shards: dict[int, Shard]) -> None:
         """Keep shards that may have to wait for earlier ones; too many are left to the disk."""
         if len(self.held) < AHEAD_SHARDS:
             self.held.update(shards)
 
-    def append(self, opened: Opened) -> None:
+    def append(self, shard: Shard) -> None:
         """Take the next shard in plan order."""
-        shard, records, members = opened
-        self._records.write(records)
-        self._members.write(members)
+        self.count(shard)
+        self.write(shard, 0, shard.n_records)
+
+    def count(self, shard: Shard) -> None:
+        """Take what the next shard says of its rows in sum; the rows come by themselves."""
         self._stats.merge(shard.stats)
         self._skipped += shard.counters.skipped
         self.next_unit += 1
+
+    def write(self, shard: Shard, start: int, n_rows: int) -> None:
+        """Take the next rows: ``n_rows`` of the records of a shard, from ``start`` on. It is decoded in a thread."""
+        self._records.write_from(shard.table, n_rows, start)
+        self._members.write_from(shard.member_table, n_rows, start)
+
+    @property
+    def lacking_rows(self) -> int:
+        """Rows until the next row group begins; those of a whole one where it does here."""
+        return self._records.lacking_rows
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a whole row group begins here."""
+        return self._records.is_between
+
+    def take(self, records: RowGroup, members: RowGroup) -> None:
+        """Take the next rows as row groups of the tables of another Run. Raises ValueError where none begins here."""
+        self._records.take(records)
+        self._members.take(members)
+
+    def settle(self) -> None:
+        """Wait until the row groups that were taken have been read."""
+        self._records.settle()
+        self._members.settle()
 
     def close(self) -> None:
         """Put the files in place: all that can fail for want of space is done before the first one is."""
@@ -107,8 +141,9 @@ class Outputs:
         distinct = self._ids.count()
         self._records.close()
         self._members.close()
-        self._folder.publish("records.parquet")
-        self._folder.publish(MEMBERS)
+        for name in TABLES:
+            self.digests[name] = digest_of(self._folder.stage(name))
+            self._folder.publish(name)
         write_json(self._folder, "stats.json", StatsFile.of(self._stats, distinct))
 
     def discard(self) -> None:

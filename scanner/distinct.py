@@ -21,6 +21,9 @@ from scanner.stats import OTHER_SOURCES, SOURCES_KEPT, Distinct
 
 ID_COLUMNS: Final = ("blob_id", "content_id", "instruction_id")
 
+COLUMNS: Final = ("source", *ID_COLUMNS)
+"""What is looked at of a record."""
+
 HELD_ROWS: Final = 125_000
 """Ids of a column that are held in memory, 16 bytes each, before they go to a temporary file."""
 
@@ -53,7 +56,7 @@ class DistinctIds:
         self._columns = {column: _Waiting(folder) for column in ID_COLUMNS}
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows of the record columns, in one chunk. Runs once a row group."""
+        """Take rows of :data:`COLUMNS`, and of others maybe, in one chunk. Runs once a row group."""
         encoded = rows["source"].chunk(0).dictionary_encode()
         names = [self._number_of(name) for name in encoded.dictionary.to_pylist()]
         sources = np.array(names, np.uint64)[np.from_dlpack(encoded.indices)]

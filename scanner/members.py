@@ -100,6 +100,13 @@ class MemberLists:
         return pa.RecordBatch.from_arrays([pa.DictionaryArray.from_arrays(numbers, dictionary), digests], schema=SCHEMA)
 
 
-def members_writer(path: Path) -> TableWriter:
+def members_writer(path: Path, *, first_row: int = 0) -> TableWriter:
     """The writer of the file, from the tables of shards in plan order."""
-    return TableWriter(path, SCHEMA, dictionary=["names"], dictionary_bytes=_DICTIONARY_BYTES, store_schema=False)
+    return TableWriter(
+        path,
+        SCHEMA,
+        dictionary=["names"],
+        dictionary_bytes=_DICTIONARY_BYTES,
+        store_schema=False,
+        first_row=first_row,
+    )

@@ -145,7 +145,7 @@ class _Scan:
                 self._take_over(run)
             if self._earlier:
                 self._mark_running()
-            self._output = Outputs(self._folder, schema_of(self._arguments))
+            self._output = Outputs(self._folder, schema_of(self._arguments), first_row=self._plan.first_row)
 
     @contextmanager
     def _unwritable_from_the_start(self) -> Iterator[None]:
@@ -299,7 +299,7 @@ class _Scan:
                 raise RunError(
                     f"a shard vanished from {self._folder.location} during the scan; run the same command again"
                 )
-            output.append(shard.opened())
+            output.append(shard)
 
     def _unreadable(self, file: str, unit: int, reason: str) -> None:
         self._not_reached[file] = reason
@@ -316,14 +316,14 @@ class _Scan:
             for unit in units[output.next_unit :]:
                 shard = output.held.pop(unit.index, None) or (self._load(unit) if unit.index in self._on_disk else None)
                 if shard is not None:
-                    output.append(shard.opened())
+                    output.append(shard)
             output.close()
             self._folder.flush()
             account = output.account(self._plan.n_rows, len(self._plan.uncounted))
             is_complete = self._ended and account.is_whole and not self._not_reached
             seconds, cpu_s = time.monotonic() - self._started_s, time.process_time() - self._started_cpu_s
             cost = cost_of(engine, self._scanned, seconds, cpu_s)
-            self._write_manifest("complete" if is_complete else "partial", account, cost)
+            self._write_manifest("complete" if is_complete else "partial", account, cost, output.digests)
         except OSError as error:
             raise self._unwritable(error) from error
         except Exception:
@@ -349,7 +349,9 @@ class _Scan:
         where, why = self._folder.location, error.strerror or error
         return OutputError(f"cannot write {where}: {why}; free space and run the same command again")
 
-    def _write_manifest(self, state: str, account: Account, cost: dict[str, Any]) -> None:
+    def _write_manifest(
+        self, state: str, account: Account, cost: dict[str, Any], digests: dict[str, str] | None = None
+    ) -> None:
         manifest = Manifest(
             source=self._source.location,
             revision=self._plan.revision,
@@ -366,6 +368,7 @@ class _Scan:
             wall_seconds=round(time.monotonic() - self._started_s, 3),
             versions=versions(),
             machine=machine(),
+            digests=digests or {},
             counters=self._scanned,
             **cost,
         )

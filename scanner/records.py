@@ -95,9 +95,23 @@ class RecordsWriter(TableWriter):
     """Writes ``records.parquet``."""
 
     def __init__(
-        self, path: Path, schema: pa.Schema = SCHEMA, *, tap: Callable[[pa.Table], None] | None = None
+        self,
+        path: Path,
+        schema: pa.Schema = SCHEMA,
+        *,
+        tap: Callable[[pa.Table], None] | None = None,
+        tapped: Sequence[str] = (),
+        first_row: int = 0,
     ) -> None:
-        super().__init__(path, schema, dictionary=_DICTIONARY_COLUMNS, statistics=_STATISTICS_COLUMNS, tap=tap)
+        super().__init__(
+            path,
+            schema,
+            dictionary=_DICTIONARY_COLUMNS,
+            statistics=_STATISTICS_COLUMNS,
+            tap=tap,
+            tapped=tapped,
+            first_row=first_row,
+        )
 
 
 # Distinct (nearly) everywhere: a dictionary would be built for each row group and thrown away again.

@@ -102,6 +102,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     wall_seconds: float
     engine: dict[str, Any] = {}
     """Name, workers, deaths, waits of the producer, bytes copied."""
+    digests: dict[str, str] = {}
+    """xxh3-128 hex of ``records.parquet`` and ``members.parquet`` as they were written."""
     counters: Counters = msgspec.field(default_factory=Counters)
     throughput: dict[str, float] = {}
     """rows_per_second, mb_per_second (compressed), raw_mb_per_second, of the rows scanned by this process; efficiency:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import pyarrow as pa
@@ -60,7 +60,7 @@ class Counters(msgspec.Struct, gc=False):
             self.memos[name] = (mine[0] + hits, mine[1] + misses)
 
 
-class Shard(msgspec.Struct):
+class Shard(msgspec.Struct, gc=False):
     """The result of one Unit (in a worker's reply: of some consecutive rows of one)."""
 
     schema: int
@@ -77,6 +77,11 @@ class Shard(msgspec.Struct):
     counters: Counters
 
     @property
+    def n_records(self) -> int:
+        """Rows that have a record."""
+        return self.n_rows - self.counters.skipped
+
+    @property
     def n_faulty(self) -> int:
         """Rows whose status is not ``ok``."""
         return sum(stats.rows - stats.status.get("ok", 0) for stats in self.stats.sources.values())
@@ -88,18 +93,6 @@ class Shard(msgspec.Struct):
     def member_table(self) -> pa.Table:
         """The lists of members as an Arrow table."""
         return from_ipc(self.members)
-
-    def opened(self) -> Opened:
-        """With both, which takes most of the time that folding a shard takes, and may be done in any thread."""
-        return Opened(self, self.table(), self.member_table())
-
-
-class Opened(NamedTuple):
-    """A shard with its tables."""
-
-    shard: Shard
-    records: pa.Table
-    members: pa.Table
 
 
 class _Key(msgspec.Struct):

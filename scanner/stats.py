@@ -40,7 +40,7 @@ NAME_CHARS: Final = 256
 """A longer name is counted under its first 256 characters and an ellipsis."""
 
 
-class Histogram(msgspec.Struct):
+class Histogram(msgspec.Struct, gc=False):
     """Log-linear integer histogram: values below 256 exact, above 128 buckets an octave (relative error under 0.8 %).
 
     After HdrHistogram. ``buckets`` maps :func:`bucket_of` to a count.
@@ -118,7 +118,7 @@ def bounds_of(bucket: int) -> tuple[int, int]:
     return low, low + (1 << shift) - 1
 
 
-class Tally(msgspec.Struct):
+class Tally(msgspec.Struct, gc=False):
     """Counts of names, exact until more than :data:`NAMES_KEPT` are distinct."""
 
     counts: dict[str, int] = {}
@@ -172,7 +172,7 @@ class Tally(msgspec.Struct):
         return sum(self.counts.values()) + self.omitted_count
 
 
-class Example(msgspec.Struct, frozen=True, array_like=True):
+class Example(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where one finding was seen: enough for ``scanner show``."""
 
     file: str
@@ -192,7 +192,7 @@ class Distinct(msgspec.Struct):
     """Rows whose id also occurs in another source."""
 
 
-class SourceStats(msgspec.Struct):
+class SourceStats(msgspec.Struct, gc=False):
     """Statistics of one source (or, by :meth:`Stats.total`, of all). Dicts of closed kinds map a kind to its rows."""
 
     rows: int = 0
@@ -251,7 +251,7 @@ _TALLIES: Final = ("names", "extensions", "content_types", "lies", "json_keys", 
 _PARTS: Final = _HISTOGRAMS + _TALLIES
 
 
-class Stats(msgspec.Struct):
+class Stats(msgspec.Struct, gc=False):
     """Statistics per source, sources in the order they were first seen."""
 
     sources: dict[str, SourceStats] = {}

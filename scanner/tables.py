@@ -7,13 +7,23 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scanner.rowgroups import RowGroup, join_footers
+
 ROW_GROUP_ROWS: Final = 16_384
 """Rows of a row group: a fixed number, so that a file does not depend on how it was made."""
+
+
+class _Piece(NamedTuple):
+    """Rows of a row group: ``n_rows`` of what ``load`` returns."""
+
+    load: Callable[[], pa.Table]
+    start: int
+    n_rows: int
 
 
 class TableWriter:
@@ -24,7 +34,10 @@ class TableWriter:
     with a later call.
     ``dictionary`` names the columns whose values repeat, in up to ``dictionary_bytes`` a row group, and ``statistics``
     those that are worth skipping row groups by. With ``store_schema`` readers get the types of Arrow back.
-    ``tap`` is called with the rows of each row group, in one chunk, in the latter thread.
+    ``tap`` is called with the rows of each row group, in one chunk, in the latter thread; ``tapped`` are the columns
+    that it looks at.
+    A file that is a part of a longer one, from row ``first_row`` on, has its row groups end where those of that one do:
+    so it can :meth:`take` them.
     """
 
     def __init__(
@@ -37,19 +50,27 @@ class TableWriter:
         dictionary_bytes: int = 1 << 20,
         store_schema: bool = True,
         tap: Callable[[pa.Table], None] | None = None,
+        tapped: Sequence[str] = (),
+        first_row: int = 0,
     ) -> None:
         self._path = path
         self._tap = tap
+        self._tapped = tapped
+        self._lacking_rows = ROW_GROUP_ROWS - first_row % ROW_GROUP_ROWS
+        """Rows that the row group lacks which is put together now."""
+        self._order: list[bytes | None] = []
+        """The row groups so far: None, or the part of the footer of one that was taken."""
+        self._n_rows = 0
         self._temporary = path.with_name(path.name + ".part")
-        self._pending: list[pa.Table] = []
-        self._pending_rows = 0
+        self._pending: list[_Piece] = []
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scanner-encode")
         self._joining: Future[None] | None = None
         self._encoding: Future[None] | None = None
         self._failure: BaseException | None = None
         self._is_sealed = False
+        self._file = pa.OSFile(str(self._temporary), "wb")
         self._writer = pq.ParquetWriter(
-            self._temporary,
+            self._file,
             schema,
             compression="zstd",
             compression_level=1,
@@ -59,31 +80,85 @@ class TableWriter:
             store_schema=store_schema,
         )
 
+    @property
+    def lacking_rows(self) -> int:
+        """Rows until the next row group begins; those of a whole one where it does here."""
+        return self._lacking_rows
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a whole row group begins here."""
+        return self._lacking_rows == ROW_GROUP_ROWS
+
     def write(self, table: pa.Table) -> None:
         """Append the rows of ``table``. Raises what a thread ran into, and the same with every later call."""
+        self.write_from(lambda: table, table.num_rows)
+
+    def write_from(self, load: Callable[[], pa.Table], n_rows: int, start: int = 0) -> None:
+        """Append ``n_rows`` of what ``load`` returns, from row ``start`` on. Raises as :meth:`write` does.
+
+        It is called in the thread that puts row groups together, once for each row group that the rows are in.
+        """
         self._check()
-        self._pending.append(table)
-        self._pending_rows += table.num_rows
-        if self._pending_rows >= ROW_GROUP_ROWS:
-            self._flush(final=False)
+        end = start + n_rows
+        while start < end:
+            n_rows = min(end - start, self._lacking_rows)
+            self._pending.append(_Piece(load, start, n_rows))
+            self._lacking_rows -= n_rows
+            start += n_rows
+            if not self._lacking_rows:
+                self._flush()
 
-    def _flush(self, *, final: bool) -> None:
-        table = pa.concat_tables(self._pending)
-        at = 0
-        while table.num_rows - at >= ROW_GROUP_ROWS or (final and at < table.num_rows):
-            part = table.slice(at, ROW_GROUP_ROWS)
-            self._settle(self._joining)
-            self._joining = self._threads.submit(self._join, part)
-            at += part.num_rows
-        self._pending = [table.slice(at)]
-        self._pending_rows = table.num_rows - at
+    def _flush(self) -> None:
+        pieces, self._pending = self._pending, []
+        self._lacking_rows = ROW_GROUP_ROWS
+        self._submit(self._join, pieces)
 
-    def _join(self, rows: pa.Table) -> None:
-        rows = rows.combine_chunks()
+    def take(self, group: RowGroup) -> None:
+        """Append a row group of a file that was written like this one, as it is. Raises as :meth:`write` does.
+
+        Raises ValueError where no whole row group begins here, or would not end where this one does.
+        """
+        self._check()
+        if not self.is_between or group.n_rows != self._lacking_rows:
+            raise ValueError("not where a row group is")
+        self._lacking_rows = ROW_GROUP_ROWS
+        self._submit(self._take, group)
+
+    def settle(self) -> None:
+        """Wait until the row groups that were taken have been read. Raises as :meth:`write` does."""
+        self._settle(self._joining)
+
+    def _submit(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._settle(self._joining)
+        self._joining = self._threads.submit(work, *arguments)
+
+    def _join(self, pieces: Sequence[_Piece]) -> None:
+        rows = pa.concat_tables([load().slice(start, n_rows) for load, start, n_rows in pieces]).combine_chunks()
         if self._tap is not None:
             self._tap(rows)
         self._settle(self._encoding)
-        self._encoding = self._threads.submit(self._writer.write_table, rows, row_group_size=ROW_GROUP_ROWS)
+        self._encoding = self._threads.submit(self._encode, rows)
+
+    def _encode(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self._note(None, rows.num_rows)
+
+    def _take(self, group: RowGroup) -> None:
+        if self._tap is not None:
+            self._tap(group.decoded(self._tapped))
+        encoded = group.encoded()
+        self._settle(self._encoding)
+        self._encoding = self._threads.submit(self._copy, encoded, group)
+
+    def _copy(self, encoded: bytes, group: RowGroup) -> None:
+        footer = group.footer_at(self._file.tell())
+        self._file.write(encoded)
+        self._note(footer, group.n_rows)
+
+    def _note(self, footer: bytes | None, n_rows: int) -> None:
+        self._order.append(footer)
+        self._n_rows += n_rows
 
     def _settle(self, work: Future[None] | None) -> None:
         """Wait for it. What has failed once has left rows out: nothing that comes later makes the file whole."""
@@ -104,11 +179,15 @@ class TableWriter:
         if self._is_sealed:
             return
         if self._pending:
-            self._flush(final=True)
+            self._flush()
         self._settle(self._joining)
         self._settle(self._encoding)
         self._threads.shutdown()
         self._writer.close()
+        self._file.close()
+        if any(self._order):
+            with self._temporary.open("r+b") as file:
+                join_footers(file, self._order, self._n_rows)
         self._is_sealed = True
 
     def close(self) -> None:
@@ -128,6 +207,8 @@ class TableWriter:
         self._threads.shutdown()
         with suppress(OSError, pa.ArrowException):  # where the disk is full it cannot be closed in order
             self._writer.close()
+        with suppress(OSError, pa.ArrowException):
+            self._file.close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 

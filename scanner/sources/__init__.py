@@ -53,6 +53,11 @@ class Plan(msgspec.Struct):
         return self.units if self.share is None else self.units[slice(*self.share)]
 
     @property
+    def first_row(self) -> int:
+        """Rows that are planned before those of this scan."""
+        return 0 if self.share is None else sum(unit.n_planned for unit in self.units[: self.share[0]])
+
+    @property
     def n_rows(self) -> int:
         """Rows that the scan must account for."""
         return sum(unit.n_planned for unit in self.mine)
