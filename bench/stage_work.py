@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
+from xxhash import xxh3_128_digest
+
 from scanner.batch import Batch
 from scanner.bench.floor import inflate_all
 from scanner.bursts import BURST_BYTES, Bursts
@@ -15,9 +17,9 @@ from scanner.formats.tar import TarWalker
 from scanner.formats.tar_header import BLOCK
 from scanner.formats.tar_sweep import TarSweep
 from scanner.formats.zip import walk_zip
-from scanner.model import Buffer, Member
+from scanner.model import Buffer, Census, Meaning, Member
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
-from scanner.probe import Probe
+from scanner.probe import Probe, record_of
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
 from scanner.worker import ScanWork
 
@@ -52,10 +54,37 @@ def sweeping() -> Work:
     return partial(_sweep_all, arena, TarSweep(arena))
 
 
+class WithoutMeaning(Bursts):
+    """Everything that is done for an ordinary row but what needs its content understood: a record all the same."""
+
+    def _types(self, heads: list[tuple[int, int, bool]]) -> tuple[str, ...]:
+        return ("text/utf-8",) * len(heads)
+
+    def _read(self, row: Any, template: Any, types: Any, spans: list[tuple[int, int]], sizes: list[int]) -> Any:
+        digests = [xxh3_128_digest(self._view[start:end]) for start, end in spans]
+        raw_size = row.end - row.start
+        counts, largest = template.counts, template.largest(sizes)
+        read: Any = ("ok", "gzip", "tar", raw_size)
+        record = record_of(row.blob, len(row.data), row.blob_id, read, counts, largest, None, _NO_MEANING, ())
+        census = Census(template.file_names, types, (), (), b"".join(digests))
+        self._probe.twins.keep(row.data, record, census)
+        return record, census
+
+
+_NO_MEANING: Final = Meaning()
+
+
+def recording() -> Work:
+    """Ordinary rows to records that say nothing of what the task means; others by the probe, with all they mean."""
+    return _burst_all(WithoutMeaning(Probe(Limits())))
+
+
 def bursting() -> Work:
     """Ordinary rows to their records, others by the probe."""
-    bursts = Bursts(Probe(Limits()))
+    return _burst_all(Bursts(Probe(Limits())))
 
+
+def _burst_all(bursts: Bursts) -> Work:
     def work(packed: Packed) -> None:
         for buffer in packed:
             for _ in bursts(Batch.unpack(buffer)):
@@ -95,6 +124,7 @@ def working() -> Work:
 STAGES: Final[dict[str, Callable[[], Work]]] = {
     "inflate": inflating,
     "sweep": sweeping,
+    "record": recording,
     "burst": bursting,
     "shard": working,
     "walk": walking,

@@ -141,7 +141,7 @@ def test_real_files_with_other_values() -> None:
 
 def _outline(text: str) -> tuple[object, ...] | None:
     pieces = text.encode().split(b'"')
-    skeleton = skeleton_of(text.encode(), pieces)
+    skeleton = skeleton_of(pieces)
     outline = None if skeleton is None else outline_of(skeleton)
     return None if outline is None else (skeleton, *outline.key(pieces))
 

@@ -74,7 +74,7 @@ class TaskConfigs:
         if len(data) > MAX_BYTES:
             return self._read(data)
         pieces = data.split(b'"')
-        skeleton = skeleton_of(data, pieces)
+        skeleton = skeleton_of(pieces)
         if skeleton is None:
             return self._without_outline(data)
         outlined = self._skeletons.get(skeleton) or self._learn(skeleton)
