@@ -1,7 +1,8 @@
 """The Runs of all parts of a plan (``scan --shard I/N``) joined into the Run that one machine would have written.
 
-The parts' shards are folded in plan order, as the scan itself does it, so records and statistics are the same bytes.
-Shards are folded one at a time while the next few are read; of a part no more than its place in the plan is held.
+The parts' shards are folded in plan order, as the scan itself does it, so statistics are the same bytes, and so are the
+tables, whose row groups are taken from the parts where that is possible (:mod:`scanner.splice`). Shards are folded one
+at a time while the next few are read; of a part no more than its place in the plan is held.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def merge(
 ) -> Run:
     """Join the Runs of parts of one scan into the Run at ``out``, which may lie behind a URL, as may they.
 
-    Takes about as long as writing the records does: 1.9 µs of processor time a row and 0.5 ms a shard.
+    Takes 1.3 µs of processor time a row and 0.25 ms a shard; three times as much a row where all must be encoded.
 
     Args:
         runs: The Runs of the parts, in any order. Parts that are missing, or not complete, leave a partial Run whose
