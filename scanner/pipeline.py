@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -68,7 +68,7 @@ def run_scan(
     is done on disk.
     """
     scan = _Scan(source, plan, folder, options, watcher, probes)
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, scan.alone():
         scan.open(fresh=fresh, reuse=reuse)
         interrupts.check()
         with interrupts.held():
@@ -123,6 +123,14 @@ class _Scan:
 
     # -- before -------------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other scans out of the folder. Raises OutputError where one is at it."""
+        with ExitStack() as reserved:
+            with self._unwritable_from_the_start():
+                reserved.enter_context(self._folder.reserved())
+            yield
+
     def open(self, *, fresh: bool, reuse: Sequence[str]) -> None:
         """See what is there, and drop what is stale; Ctrl-C may come at any time. Nothing is read from the source."""
         folder = self._folder
@@ -131,9 +139,9 @@ class _Scan:
         self._earlier = [EarlierRun(location) for location in reuse]
         with self._unwritable_from_the_start():
             if fresh and folder.exists("run.json"):
+                folder.remove_all("shards")  # first: merge takes those that lie in a Run for the Run's
                 folder.remove(("stats.json", "records.parquet", MEMBERS))
                 self._mark_running()  # on top of what it was: wherever this ends, the folder remains a Run
-                folder.remove_all("shards")
             self._check_folder()
             self._find_done()
 

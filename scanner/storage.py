@@ -8,6 +8,7 @@ the folder may be somebody else's.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -23,6 +24,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from xxhash import xxh3_128
 
 from scanner.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +66,9 @@ class Folder(Protocol):
 
     def link(self, name: str, origin: Folder) -> bool:
         """Have the file of that name in ``origin`` here too, at no cost; False where that cannot be."""
+
+    def reserved(self) -> AbstractContextManager[None]:
+        """Keep others from reserving it, where that can be. Raises BlockingIOError where one of them has."""
 
     def flush(self) -> None:
         """Wait until everything written is in place; raises what went wrong meanwhile."""
@@ -137,6 +146,25 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder; none where the system or the file system has none."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(errno.EAGAIN, "another scan is writing to it") from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class LocalFolder:
     """A folder on a local (or mounted) file system."""
 
@@ -182,6 +210,19 @@ class LocalFolder:
         except OSError:  # another disk, or one without links
             return False
         return True
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """See :class:`Folder`: a lock on the folder itself, of which nothing stays when its holder dies."""
+        is_new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with _locked(self.path):
+                yield
+        finally:
+            if is_new:
+                with suppress(OSError):  # nothing came of it
+                    self.path.rmdir()
 
     def flush(self) -> None:
         """Nothing waits here."""
@@ -264,6 +305,11 @@ class UrlFolder:
     def link(self, name: str, origin: Folder) -> bool:  # noqa: ARG002 - stores have no links
         """See :class:`Folder`."""
         return False
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Stores have no locks."""
+        yield
 
     def flush(self) -> None:
         """See :class:`Folder`."""

@@ -290,6 +290,17 @@ def test_a_target_that_is_no_directory_is_one_sentence(tmp_path: Path, make: Cal
         list(export([blob(b"x")], tmp_path / "out"))
 
 
+def test_an_export_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    """No row to export: a folder made for it goes again, one that was there stays, and neither is in the way."""
+    (tmp_path / "there").mkdir()
+    for name in ("new", "there"):
+        assert not list(export([], tmp_path / name))
+        assert (tmp_path / name).exists() == (name == "there")
+        assert len(list(export([blob(b"{}")], tmp_path / name))) == 1
+        assert not list(export([], tmp_path / name, on_exist="skip"))
+        assert (tmp_path / name / "manifest.jsonl").read_bytes().count(b"\n") == 1
+
+
 def test_an_export_that_is_ended_leaves_whole_folders_only(tmp_path: Path) -> None:
     """Closed half-way, there is nothing but whole folders and their lines; a leftover of a killed one is swept up."""
     rows = export((blob(b"x", f"t-{n}", n) for n in range(10)), tmp_path / "out")

@@ -73,7 +73,7 @@ def export(
 
     Args:
         blobs: The rows; each must stay valid until the next is asked for.
-        directory: Made where it is not there.
+        directory: Made where it is not there, and removed again where nothing came of it.
         on_exist: ``error`` wants ``directory`` to be new or empty; ``skip`` leaves folders alone that are there;
             ``overwrite`` replaces them, if the manifest says that an export wrote them.
         limits: Bounds on one row; members seen before a limit is hit are kept.
@@ -114,6 +114,7 @@ class _Target:
         """A last line of the manifest without a line feed, until it is mended."""
         self._torn_folder = ""
         """The folder that an unfinished last line told of."""
+        self._is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -132,8 +133,15 @@ class _Target:
         return self
 
     def __exit__(self, *error: object) -> None:
+        is_empty = not os.fstat(self._manifest).st_size
         os.close(self._manifest)
+        if is_empty:
+            with contextlib.suppress(OSError):
+                os.unlink(MANIFEST, dir_fd=self._fd)
         os.close(self._fd)
+        if is_empty and self._is_new:  # nothing was found to be exported: the next one finds no folder in its way
+            with contextlib.suppress(OSError):
+                self._directory.rmdir()
 
     def take(self, blob: Blob) -> Exported:
         """Export one task."""
