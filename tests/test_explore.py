@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parquet_files import make_dataset, write_rows
 from parquet_files import task as packed
-from parquet_files import write_rows
 
 import scanner
 from scanner.corpus import make_corpus
@@ -120,6 +120,17 @@ def test_one_row_reads_one_row_group(tmp_path: Path) -> None:
     assert explorer[75].raw() == bytes([75]) * 5000
     with pytest.raises(scanner.SourceError):
         explorer[5]
+
+
+def test_a_file_that_cannot_be_read_can_be_left_out(tmp_path: Path) -> None:
+    """Rows have no numbers while nobody knows how many a file has: the error says how to go on without it."""
+    data = make_dataset(tmp_path / "data", {"a__b": 5, "c__[d]": 6})
+    file = data / "c__[d]" / "tasks.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(scanner.SourceError, match=r"--exclude '(.*)' leaves it out$") as caught:
+        scanner.Explorer(data)
+    exclude = str(caught.value).rpartition("--exclude '")[2].partition("'")[0]
+    assert len(scanner.Explorer(data, exclude=[exclude])) == 5
 
 
 def test_streams_are_no_source_of_single_rows() -> None:

@@ -6,6 +6,7 @@ know nothing of archives, engines or Runs.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Container, Iterator
 from typing import Protocol
 
@@ -69,8 +70,8 @@ class Plan(msgspec.Struct):
 
     def whole(self) -> Plan:
         """This plan, for those who need all rows of it. Raises SourceError where a file cannot be read."""
-        for reason in self.unreadable.values():
-            raise SourceError(reason)
+        for file, reason in self.unreadable.items():
+            raise SourceError(f"{reason}; --exclude {shlex.quote(file)} leaves it out")
         return self
 
 
