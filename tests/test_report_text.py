@@ -42,6 +42,18 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(tmp_path_factory.mktemp("hostile"), rows=600, hostile=True, not_reached=7, skipped=3)
 
 
+def test_names_come_before_means_where_there_is_little_room(tmp_path: Path) -> None:
+    """In 40 columns a source keeps both ends of its name, and what verifies it; the means are left out."""
+    names = [f"laboratory{at}__collection-of-tasks-{at}" for at in range(5)]
+    run = make_run(tmp_path, sources=names)
+    shown = text_of(run, width=40)
+    for at in range(5):
+        assert re.search(rf"^laborator\S*…\S*-tasks-{at} +\d", shown, re.MULTILINE)
+    assert "by name" in shown
+    assert "Means per row" not in shown
+    assert "Means per row" in text_of(run, width=60)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
 @pytest.mark.parametrize("sources", [0, 1, 5, LONG], ids=["none", "one", "five", "93 long"])
 def test_every_line_fits(tmp_path: Path, width: int, sources: int | list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A Run as text for a terminal: what is in it, what is broken, how it was scanned. Fits 60 columns and more.
+"""A Run as text for a terminal: what is in it, what is broken, how it was scanned. Fits 40 columns and more.
 
 Everything that comes from data passes :mod:`scanner.report.terminal`. Sections with nothing to say are left out.
 1 kB is 1,000 bytes throughout.

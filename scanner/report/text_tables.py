@@ -16,7 +16,11 @@ from scanner.stats import Histogram, SourceStats
 
 _TITLES: Final = ("rows", "verifier\nby name", "Harbor\nloads it", "compressed\nkB", "raw\nkB", "\nfiles")
 _NARROW_TITLES: Final = ("rows", "verif.\nby name", "Harbor\nloads", "compr.\nkB", "raw\nkB", "files")
-_NOTE: Final = "Means per row, 1 kB = 1,000 bytes. Verifier by name: file names and JSON keys."
+_NOTE: Final = "Verifier by name: file names and JSON keys."
+_NOTE_ON_MEANS: Final = "Means per row, 1 kB = 1,000 bytes."
+
+_NARROWEST: Final = 56
+"""With fewer columns names come before means, which the table of sizes has for all rows together."""
 
 
 class _Row(NamedTuple):
@@ -54,17 +58,20 @@ def sources(run: Run, top: int, width: int) -> RenderableType | None:
     rows = [_row(name, [stats]) for name, stats in by_rows[:top]]
     rest = [stats for _, stats in by_rows[top:]]
     narrow = width < 76
+    n_shown = 3 if width < _NARROWEST else len(_TITLES)
     table = Table(box=None, padding=(0, 1 if width < 100 else 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column(f"{len(by_rows):,} source{'s' if len(by_rows) != 1 else ''}", vertical="bottom")
-    for title in _NARROW_TITLES if narrow else _TITLES:
+    for title in (_NARROW_TITLES if narrow else _TITLES)[:n_shown]:
         table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     for row in rows:
-        table.add_row(Cut(row.name), *_cells(row))
+        table.add_row(Cut(row.name), *_cells(row)[:n_shown])
     if rest:
-        table.add_row(Text(f"… and {len(rest):,} more", "dim"), *_cells(_row("", rest)))
+        table.add_row(Text(f"… and {len(rest):,} more", "dim"), *_cells(_row("", rest))[:n_shown])
     if len(by_rows) > 1:
-        table.add_row(Text("all", "bold"), *_cells(_row("", [stats for _, stats in by_rows])), style="bold")
-    return Group(table, Text(_NOTE, "dim"))
+        whole = _row("", [stats for _, stats in by_rows])
+        table.add_row(Text("all", "bold"), *_cells(whole)[:n_shown], style="bold")
+    notes = [_NOTE_ON_MEANS] if n_shown == len(_TITLES) else []
+    return Group(table, Text(" ".join([*notes, _NOTE]), "dim"))
 
 
 def _cells(row: _Row) -> list[RenderableType]:
@@ -89,10 +96,10 @@ def _mean(n: int, total: int, unit: int) -> str:
 def sizes(run: Run, top: int, width: int) -> RenderableType | None:  # noqa: ARG001 - all sections are called alike
     """Least, median, mean, 95th percentile and most of a row's sizes."""
     overall = run.stats.overall
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("a row holds")
+    table = Table(box=None, padding=(0, 1 if width < _NARROWEST else 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("a row holds", vertical="bottom")
     for title in ("least", "median", "mean", "p95", "most"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     lines = (("compressed kB", overall.compressed_size), ("raw kB", overall.raw_size), ("files", overall.n_files))
     for name, histogram in lines:
         values = (histogram.min, histogram.quantile(0.5), histogram.mean(), histogram.quantile(0.95), histogram.max)
