@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -80,6 +81,21 @@ def test_show(
     for words in FACES[layout]:
         assert words in shown, words
     assert max(map(len, shown.splitlines())) <= int(width)
+
+
+@pytest.mark.parametrize("width", ["40", "60", "120"])
+def test_rows_and_sources_keep_their_names(
+    width: str, data: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However narrow the terminal, lines fit, and what a row and a source are called is not what is cut first."""
+    monkeypatch.setenv("COLUMNS", width)
+    assert main(["find", str(run), "--where", "source = 'opentasks__stack-pytest'", "-n", "2"]) == 0
+    found = capsys.readouterr().out.splitlines()
+    assert all(re.search(r"stack-p[^ ]*\d\d", line) for line in found[1:])
+    assert main(["sources", str(data)]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert any(re.match(r"opentasks_*[^ ]*k-pytest ", line) for line in listed)
+    assert max(map(len, [*found, *listed])) <= int(width)
 
 
 def test_show_says_what_was_cut(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

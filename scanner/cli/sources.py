@@ -119,6 +119,10 @@ def _document(opened: ParquetSource, plan: Plan) -> dict[str, Any]:
     }
 
 
+_NARROW_CHARS = 56
+"""With fewer, names come before row groups."""
+
+
 def _show(plan: Plan, *, by_file: bool) -> None:
     from rich.table import Table
 
@@ -132,16 +136,19 @@ def _show(plan: Plan, *, by_file: bool) -> None:
     table.add_column(counted(len(lines), "file" if by_file else "source"), footer="all")
     for title in () if by_file else ("files",):
         table.add_column(title, justify="right", footer=f"{whole['files']:,}")
-    for title, key in (("rows", "rows"), ("row groups", "row_groups")):
+    shown = console()
+    columns = {"rows": "rows", "row_groups": "row groups"}
+    if shown.width < _NARROW_CHARS:
+        del columns["row_groups"]
+    for key, title in columns.items():
         table.add_column(title, justify="right", no_wrap=True, footer=f"{whole[key]:,}")
     table.add_column("size", justify="right", no_wrap=True, footer=size(whole["size_bytes"]))
     for name, files in lines:
         numbers = _numbers(files)
         counts = [] if by_file else [f"{numbers['files']:,}"]
         known = any(each.rows is not None for each in files)
-        counts += [f"{numbers[key]:,}" if known else "unknown" for key in ("rows", "row_groups")]
+        counts += [f"{numbers[key]:,}" if known else "unknown" for key in columns]
         table.add_row(Cut(name or "(no directory)"), *counts, size(numbers["size_bytes"]))
-    shown = console()
     shown.print(table)
     if plan.revision is not None:
         shown.print(f"at commit {plan.revision}")

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 import msgspec
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,8 @@ from scanner.report.terminal import Cut, console
 
 _WIDE_CHARS: Final = 72
 """A narrower terminal leaves the sources out: path and source would be cut to a few letters each."""
+_NARROW_CHARS: Final = 56
+"""A still narrower one has room for the path and the verifier alone."""
 
 _STYLES: Final = {"ok": "default", "degraded": "yellow", "failed": "red"}
 
@@ -48,17 +51,18 @@ def record_line(record: Record, **more: object) -> str:
 
 
 def records_table(hits: Iterable[Hit], width: int) -> Table:
-    """A line a row: its number, who it is, and what is most asked; without the sources where they do not fit."""
-    is_wide = width >= _WIDE_CHARS
+    """A line a row: its number, who it is, and what is most asked, as far as there is room."""
+    is_wide, is_narrow = width >= _WIDE_CHARS, width < _NARROW_CHARS
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("row", justify="right", no_wrap=True)
     table.add_column("path", ratio=3)
     if is_wide:
         table.add_column("source", ratio=2)
     table.add_column("verifier", no_wrap=True)
-    table.add_column("Harbor", no_wrap=True)
-    table.add_column("raw", justify="right", no_wrap=True)
-    table.add_column("files", justify="right", no_wrap=True)
+    if not is_narrow:
+        table.add_column("Harbor", no_wrap=True)
+        table.add_column("raw", justify="right", no_wrap=True)
+        table.add_column("files", justify="right", no_wrap=True)
     for hit in hits:
         record = hit.record
         table.add_row(
@@ -66,8 +70,11 @@ def records_table(hits: Iterable[Hit], width: int) -> Table:
             Cut(record.path, style=_STYLES[record.status]),
             *([Cut(record.source, style="dim")] if is_wide else []),
             record.verifier_kind or record.status,
-            Text("loads", "green") if record.harbor_loadable else Text("no", "yellow"),
-            size(record.raw_size),
-            f"{record.n_files:,}",
+            *([] if is_narrow else _more(record)),
         )
     return table
+
+
+def _more(record: Record) -> list[RenderableType]:
+    harbor = Text("loads", "green") if record.harbor_loadable else Text("no", "yellow")
+    return [harbor, size(record.raw_size), f"{record.n_files:,}"]
