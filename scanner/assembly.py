@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -19,7 +20,7 @@ from scanner.members import FILE as MEMBERS
 from scanner.members import MemberLists, members_writer
 from scanner.model import SCHEMA_VERSION, Census, Fault, Unit
 from scanner.probe import failed_record
-from scanner.records import SCHEMA, RecordsWriter, to_arrow, to_ipc
+from scanner.records import SCHEMA, RecordsWriter, from_ipc, to_arrow, to_ipc
 from scanner.rowgroups import RowGroup
 from scanner.run import Account
 from scanner.shards import Counters, Shard, decode, join
@@ -101,7 +102,7 @@ class Outputs:
     def append(self, shard: Shard) -> None:
         """Take the next shard in plan order."""
         self.count(shard)
-        self.write(shard, 0, shard.n_records)
+        self.write(shard.records, shard.members, 0, shard.n_records)
 
     def count(self, shard: Shard) -> None:
         """Take what the next shard says of its rows in sum; the rows come by themselves."""
@@ -109,10 +110,14 @@ class Outputs:
         self._skipped += shard.counters.skipped
         self.next_unit += 1
 
-    def write(self, shard: Shard, start: int, n_rows: int) -> None:
-        """Take the next rows: ``n_rows`` of the records of a shard, from ``start`` on. It is decoded in a thread."""
-        self._records.write_from(shard.table, n_rows, start)
-        self._members.write_from(shard.member_table, n_rows, start)
+    def write(self, records: memoryview, members: memoryview, start: int, n_rows: int) -> None:
+        """Take the next rows: ``n_rows`` of what a shard has, from ``start`` on. It is decoded in a thread.
+
+        Only the encoded columns are held meanwhile: the statistics of a shard may be as large, and shards as small as
+        a row.
+        """
+        self._records.write_from(partial(from_ipc, records), n_rows, start)
+        self._members.write_from(partial(from_ipc, members), n_rows, start)
 
     @property
     def lacking_rows(self) -> int:

@@ -73,11 +73,13 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """(I, N): the I-th of N parts of the plan, from 1."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError where no row can be meant."""
+        """Raise UsageError where no row can be meant, or what is given has no effect."""
         for name in ("limit", "sample"):
             n = getattr(self, name)
             if n is not None and n < 1:
                 raise UsageError(f"{name} is {n}; give 1 or more, or leave it out")
+        if self.seed and self.sample is None:
+            raise UsageError(f"seed is {self.seed}, and nothing is drawn without a sample; give both")
 
 
 def globs(given: str | Iterable[str]) -> tuple[str, ...]:

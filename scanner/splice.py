@@ -12,12 +12,16 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext, suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from scanner.assembly import Outputs
 from scanner.rowgroups import EncodedTable, RowGroup
 from scanner.shards import Shard
 from scanner.storage import TABLES, Folder, digest_of
+
+SHARDS_HELD: Final = 2_048
+"""Shards that wait for a row group to be taken: 12 kB each at least. Where they are so small that more would have to
+wait, all rows are encoded."""
 
 
 class Splice:
@@ -52,6 +56,8 @@ class Splice:
         self._n_waiting += rows.end
         while self._groups and self._place_group():
             pass
+        if len(self._waiting) > SHARDS_HELD:
+            self.take_no_more()
         if not self._groups:
             self._write(self._n_waiting)
 
@@ -79,15 +85,15 @@ class Splice:
         return False
 
     def _write(self, n_rows: int) -> None:
-        for shard, start, end in self._leave(n_rows):
-            self._outputs.write(shard, start, end - start)
+        for rows, start in self._leave(n_rows):
+            self._outputs.write(rows.records, rows.members, start, rows.start - start)
 
     def _drop(self, n_rows: int) -> None:
         for _ in self._leave(n_rows):
             pass
 
-    def _leave(self, n_rows: int) -> Iterator[tuple[Shard, int, int]]:
-        """The first of the rows that wait, by shard, with their place in it; they wait no longer."""
+    def _leave(self, n_rows: int) -> Iterator[tuple[_Rows, int]]:
+        """The first of the rows that wait, by shard, and where they began: they end where the others begin now."""
         self._n_waiting -= n_rows
         while n_rows:
             rows = self._waiting[0]
@@ -96,7 +102,7 @@ class Splice:
             n_rows -= rows.start - start
             if rows.start == rows.end:
                 self._waiting.popleft()
-            yield rows.shard, start, rows.start
+            yield rows, start
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +117,9 @@ class Splice:
 
 
 class _Rows:
-    """Those of a shard that wait: records ``start .. end``."""
+    """Those of a shard that wait: ``start .. end`` of its records."""
 
     def __init__(self, shard: Shard) -> None:
-        self.shard = shard
+        self.records, self.members = shard.records, shard.members
         self.start = 0
         self.end = shard.n_records

@@ -18,6 +18,10 @@ ROW_GROUP_ROWS: Final = 16_384
 """Rows of a row group: a fixed number, so that a file does not depend on how it was made."""
 
 
+PIECES_HELD: Final = 256
+"""Tables that wait, each with its own columns, before they become one: 20 kB of a row by itself, 0.5 of many."""
+
+
 class _Piece(NamedTuple):
     """Rows of a row group: ``n_rows`` of what ``load`` returns."""
 
@@ -63,8 +67,10 @@ class TableWriter:
         self._n_rows = 0
         self._temporary = path.with_name(path.name + ".part")
         self._pending: list[_Piece] = []
+        self._n_joined = 0
+        """The first of those are of several tables."""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scanner-encode")
-        self._joining: Future[None] | None = None
+        self._joining: Future[Any] | None = None
         self._encoding: Future[None] | None = None
         self._failure: BaseException | None = None
         self._is_sealed = False
@@ -108,9 +114,17 @@ class TableWriter:
             start += n_rows
             if not self._lacking_rows:
                 self._flush()
+            elif len(self._pending) - self._n_joined == PIECES_HELD:
+                self._join_ahead()
+
+    def _join_ahead(self) -> None:
+        pieces = self._pending[self._n_joined :]
+        joined = self._submit(_joined, pieces)
+        self._pending[self._n_joined :] = [_Piece(joined.result, 0, sum(piece.n_rows for piece in pieces))]
+        self._n_joined += 1
 
     def _flush(self) -> None:
-        pieces, self._pending = self._pending, []
+        pieces, self._pending, self._n_joined = self._pending, [], 0
         self._lacking_rows = ROW_GROUP_ROWS
         self._submit(self._join, pieces)
 
@@ -129,12 +143,13 @@ class TableWriter:
         """Wait until the row groups that were taken have been read. Raises as :meth:`write` does."""
         self._settle(self._joining)
 
-    def _submit(self, work: Callable[..., None], *arguments: Any) -> None:
+    def _submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         self._settle(self._joining)
         self._joining = self._threads.submit(work, *arguments)
+        return self._joining
 
     def _join(self, pieces: Sequence[_Piece]) -> None:
-        rows = pa.concat_tables([load().slice(start, n_rows) for load, start, n_rows in pieces]).combine_chunks()
+        rows = _joined(pieces)
         if self._tap is not None:
             self._tap(rows)
         self._settle(self._encoding)
@@ -160,7 +175,7 @@ class TableWriter:
         self._order.append(footer)
         self._n_rows += n_rows
 
-    def _settle(self, work: Future[None] | None) -> None:
+    def _settle(self, work: Future[Any] | None) -> None:
         """Wait for it. What has failed once has left rows out: nothing that comes later makes the file whole."""
         try:
             if work is not None:
@@ -222,3 +237,8 @@ class TableWriter:
             self.close()
         else:
             self.discard()
+
+
+def _joined(pieces: Sequence[_Piece]) -> pa.Table:
+    """The rows of all, in one chunk."""
+    return pa.concat_tables([load().slice(start, n_rows) for load, start, n_rows in pieces]).combine_chunks()

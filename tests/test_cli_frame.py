@@ -87,6 +87,14 @@ USAGE = {
         "Invalid value for '--top': 0 is not in the range x>=1 (see scanner report --help)",
     ),
     "no Run": (["report", "nowhere"], "nowhere holds no Run (run.json is missing); make one with `scanner scan`"),
+    "a seed alone": (
+        ["scan", ".", "--seed", "3", "--out", "nowhere"],
+        "seed is 3, and nothing is drawn without a sample; give both",
+    ),
+    "a revision of a folder": (
+        ["sources", ".", "--revision", "x"],
+        "--revision x is of a dataset on the Hub, and . is none",
+    ),
     "two documents": (
         ["report", "x", "--json", "--markdown"],
         "--markdown and --json both go to stdout: leave one out",

@@ -15,7 +15,7 @@ import pytest
 from parquet_files import task
 
 import scanner
-from scanner import tables
+from scanner import splice, tables
 from scanner.corpus import make_corpus
 from scanner.rowgroups import RowGroup
 from scanner.run import Manifest, Run
@@ -165,6 +165,16 @@ def test_tables_that_are_not_what_was_written_are_left(
     assert run.account.is_whole
     assert outputs(run) == outputs(whole)
     assert 0 < len(taken) < 2 * whole_groups(own_parts)
+
+
+def test_shards_that_are_too_many_to_wait_are_encoded(
+    whole: Run, parts: list[Path], tmp_path: Path, taken: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a row group has more shards than may wait, nothing is taken; the few that wait are joined ahead."""
+    monkeypatch.setattr(splice, "SHARDS_HELD", 1)
+    monkeypatch.setattr(tables, "PIECES_HELD", 2)
+    assert outputs(scanner.merge(parts, tmp_path / "run")) == outputs(whole)
+    assert len(taken) < 2 * whole_groups(parts)
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])

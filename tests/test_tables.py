@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +56,27 @@ def test_the_bytes_depend_on_the_rows_alone(tmp_path: Path, cuts: list[int]) -> 
     file = pq.ParquetFile(tmp_path / "other")
     assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [10, 10, 5]
     assert file.read()["n"].to_pylist() == list(range(25))
+
+
+def test_rows_that_wait_become_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tables of a row each no more than a few wait by themselves, whatever a row group takes; same bytes."""
+    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 100)
+    with TableWriter(tmp_path / "one", SCHEMA, dictionary=[]) as writer:
+        writer.write(rows(0, 250))
+    monkeypatch.setattr(tables, "PIECES_HELD", 4)
+    loaded: list[int] = []
+
+    def load(at: int) -> pa.Table:
+        loaded.append(at)
+        return rows(at, 1)
+
+    with TableWriter(tmp_path / "other", SCHEMA, dictionary=[]) as writer:
+        for at in range(250):
+            writer.write_from(partial(load, at), 1)
+            writer.settle()
+            assert len(loaded) > at - 4
+    assert loaded == list(range(250))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])

@@ -48,9 +48,12 @@ def open_source(
                 return split
             files = split
         else:
+            on_the_hub = _on_the_hub(location, options, pinned, tell)
+            if on_the_hub is None and selection.revision is not None:
+                raise UsageError(f"--revision {selection.revision} is of a dataset on the Hub, and {location} is none")
             files = (
-                _behind_a_url(location, options, skip)
-                or _on_the_hub(location, options, pinned, tell)
+                on_the_hub
+                or _behind_a_url(location, options, skip)
                 or find_local(location.removeprefix("file://"), selection.include, selection.exclude, _path(skip))
             )
         file_filter = _filter(selection.source_filter)
