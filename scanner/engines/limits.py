@@ -7,6 +7,7 @@ need no polling, and time in which the machine or the worker is stopped does not
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -32,6 +33,18 @@ def limit_memory(memory_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         memory_bytes = min(memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
+
+
+def need_descriptors(n: int) -> None:
+    """Raise the OSError of too many open files where this process could not open ``n`` more.
+
+    To be asked before processes are started: one that runs out of descriptors while it starts others dies of it, and
+    says so in a traceback of its own.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # where the system does not tell
+        if soft != resource.RLIM_INFINITY and len(os.listdir("/dev/fd")) + n > soft:  # noqa: PTH208 - only counted
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def peak_memory() -> int:

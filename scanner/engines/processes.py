@@ -19,17 +19,22 @@ import contextlib
 import selectors
 import time
 from collections.abc import Callable, Generator, Iterator
+from typing import Final
 
 import dill
 
 from scanner.batch import Batch
 from scanner.engines import Outcome, Work, forkserver
 from scanner.engines.lane import Lane, Terms
+from scanner.engines.limits import need_descriptors
 from scanner.engines.ring import SLOT_BYTES
 from scanner.engines.tally import Tally
 from scanner.errors import EngineError
 from scanner.interrupts import sigint_blocked
 from scanner.options import MIB
+
+LANE_DESCRIPTORS: Final = 24
+"""More than a worker's start takes, here and in the forkserver, which has fewer open and the same limit."""
 
 
 class ProcessEngine:
@@ -116,9 +121,12 @@ class ProcessEngine:
             return best
         if len(lanes) < self.workers:
             try:
+                need_descriptors(LANE_DESCRIPTORS)
                 lanes.append(Lane(terms, self.tally, selector))
             except OSError as error:
-                raise EngineError(f"No room for {len(lanes) + 1} workers: {error}; ask for fewer.") from error
+                n_workers = f"{len(lanes) + 1} workers" if lanes else "a worker"
+                hint = "; ask for fewer" if lanes else ""
+                raise EngineError(f"No room for {n_workers}: {error.strerror or error}{hint}.") from error
             return lanes[-1]
         return best if best is not None and best.n_free else None
 
