@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -279,6 +280,24 @@ def test_a_merge_that_fails_leaves_no_file_half_written(own_parts: list[Path], t
     shard.rmdir()
     shard.write_bytes(data)
     assert scanner.merge(own_parts, tmp_path / "run", fresh=True).account.is_whole
+
+
+def test_a_merge_leaves_the_collector_as_it_was(own_parts: list[Path], tmp_path: Path) -> None:
+    """It is off while shards are folded; however that ends, it is on again, and stays off where it was off."""
+    scanner.merge(own_parts, tmp_path / "run")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        scanner.merge(own_parts, tmp_path / "again")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    (shard, *_) = sorted(own_parts[-1].glob("shards/*/*"))
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(scanner.RunError):
+        scanner.merge(own_parts, tmp_path / "failed")
+    assert gc.isenabled()
 
 
 def test_starting_over_leaves_a_report_where_it_is(parts: list[Path], tmp_path: Path) -> None:
