@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
@@ -27,7 +27,7 @@ from scanner.probes import schema_of
 from scanner.run import Manifest, Run
 from scanner.shards import Counters, Shard, ShardFolder, read_shard
 from scanner.splice import Splice
-from scanner.storage import Folder, is_same_place, open_folder
+from scanner.storage import Folder, alone_in, is_same_place, open_folder
 
 if TYPE_CHECKING:
     from scanner.pipeline import Watcher
@@ -86,20 +86,9 @@ def merge(
         if any(is_same_place(folder.location, part.location) for part in ordered):
             raise UsageError(f"{folder.location} is one of the parts; choose another -o")
         units = _ahead(pool, readers, partial(_read_units, ShardFolder(folder)), _units_of(ordered, at_once))
-        with _alone(folder):
+        with alone_in(folder, "-o"):
             _write(folder, parts, ordered[0], chain.from_iterable(units), watcher, fresh=fresh)
     return Run(folder.location)
-
-
-@contextmanager
-def _alone(folder: Folder) -> Iterator[None]:
-    with ExitStack() as reserved:
-        try:
-            reserved.enter_context(folder.reserved())
-        except OSError as error:
-            why = error.strerror or error
-            raise OutputError(f"cannot write to {folder.location}: {why}; choose another -o") from error
-        yield
 
 
 @contextmanager

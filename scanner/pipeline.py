@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -30,7 +30,7 @@ from scanner.run import Account, Input, Manifest, Run, Share
 from scanner.shards import Counters, Shard, ShardFolder, key_of
 from scanner.sources import Plan, Source
 from scanner.sources.portions import portions_of
-from scanner.storage import Folder, is_same_place
+from scanner.storage import Folder, alone_in, is_same_place
 from scanner.worker import ScanWork
 
 
@@ -68,7 +68,7 @@ def run_scan(
     is done on disk.
     """
     scan = _Scan(source, plan, folder, options, watcher, probes)
-    with Interrupts() as interrupts, scan.alone():
+    with Interrupts() as interrupts, alone_in(folder, "--out"):
         scan.open(fresh=fresh, reuse=reuse)
         interrupts.check()
         with interrupts.held():
@@ -122,14 +122,6 @@ class _Scan:
         self._output: Outputs | None = None
 
     # -- before -------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other scans out of the folder. Raises OutputError where one is at it."""
-        with ExitStack() as reserved:
-            with self._unwritable_from_the_start():
-                reserved.enter_context(self._folder.reserved())
-            yield
 
     def open(self, *, fresh: bool, reuse: Sequence[str]) -> None:
         """See what is there, and drop what is stale; Ctrl-C may come at any time. Nothing is read from the source."""

@@ -16,14 +16,14 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from xxhash import xxh3_128
 
-from scanner.errors import UsageError
+from scanner.errors import OutputError, UsageError
 
 try:
     import fcntl
@@ -110,6 +110,21 @@ def open_folder(location: str | os.PathLike[str]) -> Folder:
     if is_url(text):
         return UrlFolder(text)
     return LocalFolder(Path(text.removeprefix("file://")))
+
+
+@contextmanager
+def alone_in(folder: Folder, option: str) -> Iterator[None]:
+    """Keep other scans and merges out of a folder; ``option`` names another one.
+
+    Raises OutputError where one is at it, or where the folder cannot be made.
+    """
+    with ExitStack() as reserved:
+        try:
+            reserved.enter_context(folder.reserved())
+        except OSError as error:
+            why = error.strerror or error
+            raise OutputError(f"cannot write to {folder.location}: {why}; choose another {option}") from error
+        yield
 
 
 def is_same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

@@ -119,15 +119,11 @@ def _document(opened: ParquetSource, plan: Plan) -> dict[str, Any]:
     }
 
 
-_NARROW_CHARS = 56
-"""With fewer, names come before row groups."""
-
-
 def _show(plan: Plan, *, by_file: bool) -> None:
     from rich.table import Table
 
     from scanner.report.figures import counted, size
-    from scanner.report.terminal import Cut, console
+    from scanner.report.terminal import NARROW_CHARS, Cut, console
 
     groups = {each.file: [each] for each in plan.inputs} if by_file else _by_source(plan)
     lines = sorted(groups.items(), key=lambda item: (-_numbers(item[1])["rows"], item[0]))
@@ -138,7 +134,7 @@ def _show(plan: Plan, *, by_file: bool) -> None:
         table.add_column(title, justify="right", footer=f"{whole['files']:,}")
     shown = console()
     columns = {"rows": "rows", "row_groups": "row groups"}
-    if shown.width < _NARROW_CHARS:
+    if shown.width < NARROW_CHARS:
         del columns["row_groups"]
     for key, title in columns.items():
         table.add_column(title, justify="right", no_wrap=True, footer=f"{whole[key]:,}")

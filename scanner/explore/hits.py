@@ -15,12 +15,10 @@ from rich.text import Text
 from scanner.explore.find import Hit
 from scanner.model import Record
 from scanner.report.figures import size
-from scanner.report.terminal import Cut, console
+from scanner.report.terminal import NARROW_CHARS, Cut, console
 
 _WIDE_CHARS: Final = 72
 """A narrower terminal leaves the sources out: path and source would be cut to a few letters each."""
-_NARROW_CHARS: Final = 56
-"""A still narrower one has room for the path and the verifier alone."""
 
 _STYLES: Final = {"ok": "default", "degraded": "yellow", "failed": "red"}
 
@@ -52,7 +50,7 @@ def record_line(record: Record, **more: object) -> str:
 
 def records_table(hits: Iterable[Hit], width: int) -> Table:
     """A line a row: its number, who it is, and what is most asked, as far as there is room."""
-    is_wide, is_narrow = width >= _WIDE_CHARS, width < _NARROW_CHARS
+    is_wide, is_narrow = width >= _WIDE_CHARS, width < NARROW_CHARS
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("row", justify="right", no_wrap=True)
     table.add_column("path", ratio=3)

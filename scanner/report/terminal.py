@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MARKS_KEPT: Final = 4
 """Combining marks after one letter; more are piled up only to paint over neighbouring lines (no script needs them)."""
 
+NARROW_CHARS: Final = 56
+"""In a terminal of fewer columns, tables leave numbers out so that names can be read."""
+
 
 def safe(text: str, *, multiline: bool = False) -> str:
     r"""``text`` with every character that is not plainly visible as its escape; plain text comes back as it is.

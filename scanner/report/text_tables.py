@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scanner.report.figures import percent
-from scanner.report.terminal import Cut
+from scanner.report.terminal import NARROW_CHARS, Cut
 from scanner.run import Run
 from scanner.stats import Histogram, SourceStats
 
@@ -18,9 +18,6 @@ _TITLES: Final = ("rows", "verifier\nby name", "Harbor\nloads it", "compressed\n
 _NARROW_TITLES: Final = ("rows", "verif.\nby name", "Harbor\nloads", "compr.\nkB", "raw\nkB", "files")
 _NOTE: Final = "Verifier by name: file names and JSON keys."
 _NOTE_ON_MEANS: Final = "Means per row, 1 kB = 1,000 bytes."
-
-_NARROWEST: Final = 56
-"""With fewer columns names come before means, which the table of sizes has for all rows together."""
 
 
 class _Row(NamedTuple):
@@ -58,7 +55,7 @@ def sources(run: Run, top: int, width: int) -> RenderableType | None:
     rows = [_row(name, [stats]) for name, stats in by_rows[:top]]
     rest = [stats for _, stats in by_rows[top:]]
     narrow = width < 76
-    n_shown = 3 if width < _NARROWEST else len(_TITLES)
+    n_shown = 3 if width < NARROW_CHARS else len(_TITLES)
     table = Table(box=None, padding=(0, 1 if width < 100 else 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column(f"{len(by_rows):,} source{'s' if len(by_rows) != 1 else ''}", vertical="bottom")
     for title in (_NARROW_TITLES if narrow else _TITLES)[:n_shown]:
@@ -96,7 +93,7 @@ def _mean(n: int, total: int, unit: int) -> str:
 def sizes(run: Run, top: int, width: int) -> RenderableType | None:  # noqa: ARG001 - all sections are called alike
     """Least, median, mean, 95th percentile and most of a row's sizes."""
     overall = run.stats.overall
-    table = Table(box=None, padding=(0, 1 if width < _NARROWEST else 2, 0, 0), pad_edge=False, header_style="bold")
+    table = Table(box=None, padding=(0, 1 if width < NARROW_CHARS else 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("a row holds", vertical="bottom")
     for title in ("least", "median", "mean", "p95", "most"):
         table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
