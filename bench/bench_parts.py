@@ -27,6 +27,7 @@ from scanner.formats.zip import walk_zip
 from scanner.model import Blob
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
 from scanner.probe import Probe
+from scanner.readings import Readings
 from scanner.records import to_arrow, to_ipc
 from scanner.sniff import codec_of, container_of
 from scanner.stats import Stats
@@ -154,14 +155,14 @@ def test_probe_large(per_row: PerRow) -> None:
 
 def test_stats(per_row: PerRow, blobs: list[Blob]) -> None:
     probe = Probe(Limits())
-    records, censuses = zip(*[probe(blob) for blob in blobs], strict=True)
-    per_row(lambda: Stats().add(records, censuses), len(blobs))
+    readings = list(map(probe.read, blobs))
+    per_row(lambda: Stats().add(Readings.of_blobs(blobs, readings)), len(blobs))
 
 
 def test_records_to_arrow(per_row: PerRow, blobs: list[Blob]) -> None:
     probe = Probe(Limits())
-    records = [probe(blob)[0] for blob in blobs]
-    per_row(lambda: to_ipc(to_arrow(records)), len(blobs))
+    readings = list(map(probe.read, blobs))
+    per_row(lambda: to_ipc(to_arrow(Readings.of_blobs(blobs, readings))), len(blobs))
 
 
 def test_work(per_row: PerRow, rows: Any, blobs: list[Blob]) -> None:

@@ -17,9 +17,9 @@ from scanner.formats.tar import TarWalker
 from scanner.formats.tar_header import BLOCK
 from scanner.formats.tar_sweep import TarSweep
 from scanner.formats.zip import walk_zip
-from scanner.model import Buffer, Census, Meaning, Member
+from scanner.model import Buffer, Meaning, Member, Reading
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
-from scanner.probe import Probe, record_of
+from scanner.probe import Probe
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
 from scanner.worker import ScanWork
 
@@ -55,23 +55,22 @@ def sweeping() -> Work:
 
 
 class WithoutMeaning(Bursts):
-    """Everything that is done for an ordinary row but what needs its content understood: a record all the same."""
+    """Everything that is done for an ordinary row but what needs its content understood: a Reading all the same."""
 
     def _types(self, heads: list[tuple[int, int, bool]]) -> tuple[str, ...]:
         return ("text/utf-8",) * len(heads)
 
-    def _read(self, row: Any, template: Any, types: Any, spans: list[tuple[int, int]], sizes: list[int]) -> Any:
+    def _read(self, row: Any, template: Any, types: Any, commons: Any, spans: Any, file: str, size: int) -> Reading:
         digests = [xxh3_128_digest(self._view[start:end]) for start, end in spans]
-        raw_size = row.end - row.start
-        counts, largest = template.counts, template.largest(sizes)
-        read: Any = ("ok", "gzip", "tar", raw_size)
-        record = record_of(row.blob, len(row.data), row.blob_id, read, counts, largest, None, _NO_MEANING, ())
-        census = Census(template.file_names, types, (), (), b"".join(digests))
-        self._probe.twins.keep(row.data, record, census)
-        return record, census
+        common = commons.get(_NOTHING.shared()) or self._common(commons, template, types, _NOTHING)
+        sizes = len(row.data), row.end - row.start, file, size
+        digest = b"".join(digests)
+        reading = Reading(common, *sizes, None, None, row.blob_id, None, None, (), (), (), digest)
+        self._probe.twins.keep(row.data, reading)
+        return reading
 
 
-_NO_MEANING: Final = Meaning()
+_NOTHING: Final = Meaning()
 
 
 def recording() -> Work:

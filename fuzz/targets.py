@@ -6,6 +6,8 @@ import gzip
 from collections.abc import Callable
 from typing import Final
 
+from xxhash import xxh3_128_hexdigest
+
 from scanner.bursts import Bursts
 from scanner.collector import Collector
 from scanner.content import content_type
@@ -49,9 +51,9 @@ def _sweep(raw: bytes) -> None:
     """The same tar in a row of its own: swept in a burst it must give the record that the probe gives."""
     data = memoryview(gzip.compress(raw, 1))
     blob = Blob(data, "fuzz-1", "fuzz/x.parquet", 0)
-    expected, _ = _PROBE.scan(blob, data, "")
-    ((record, _),) = _BURSTS([blob])
-    expected.blob_id = record.blob_id
+    expected = _PROBE.scan(data, xxh3_128_hexdigest(data)).record(blob)
+    (reading,) = _BURSTS([blob])
+    record = reading.record(blob)
     expected.faults, record.faults = list(expected.faults), list(record.faults)
     if record != expected:
         raise AssertionError((record, expected))

@@ -18,8 +18,9 @@ from scanner.distinct import DistinctIds
 from scanner.engines import Outcome
 from scanner.members import FILE as MEMBERS
 from scanner.members import MemberLists, members_writer
-from scanner.model import SCHEMA_VERSION, Census, Fault, Unit
-from scanner.probe import failed_record
+from scanner.model import SCHEMA_VERSION, Fault, Unit
+from scanner.probe import failed_reading
+from scanner.readings import Readings
 from scanner.records import SCHEMA, RecordsWriter, from_ipc, to_arrow, to_ipc
 from scanner.rowgroups import RowGroup
 from scanner.run import Account
@@ -175,12 +176,13 @@ def _dead_row(outcome: Outcome, extra: Sequence[pa.Field]) -> Shard:
     assert outcome.packed is not None
     assert outcome.death is not None
     (blob,) = Batch.unpack(outcome.packed)
-    record = failed_record(blob, [Fault("worker-died", detail=outcome.death.cause)])
+    reading = failed_reading(blob, [Fault("worker-died", detail=outcome.death.cause)])
+    rows = Readings.of_blobs([blob], [reading])
     stats, members = Stats(), MemberLists()
-    stats.add([record], [Census()])
-    members.add([Census()])
-    counters = Counters(rows=1, blob_bytes=record.compressed_size)
-    records = to_arrow([record], extra, [(None,)] * len(extra))
+    stats.add(rows)
+    members.add(rows)
+    counters = Counters(rows=1, blob_bytes=reading.compressed_size)
+    records = to_arrow(rows, extra, [(None,)] * len(extra))
     return Shard(SCHEMA_VERSION, 0, "", 1, to_ipc(records), to_ipc(members.to_arrow()), stats, counters)
 
 

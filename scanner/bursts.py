@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest
@@ -23,9 +23,9 @@ from scanner.engines.limits import progress
 from scanner.formats.gzip import GZIP, MAGIC
 from scanner.formats.tar_header import BLOCK
 from scanner.formats.tar_sweep import MAGIC_AT, MAGICS, TarSweep
-from scanner.model import Blob, Census, Fault, Meaning, MemberKind, Record
+from scanner.model import Blob, Common, Fault, Meaning, MemberKind, Reading
 from scanner.options import MAGIC_BYTES, MIB, Limits
-from scanner.probe import HIGH_RATIO, Inflated, Probe, record_of
+from scanner.probe import HIGH_RATIO, Inflated, Probe
 
 BURST_BYTES: Final = 4 * MIB
 """Raw bytes in the arena at a time: what numpy calls cost as such is spread over enough, and L3 holds it."""
@@ -43,24 +43,23 @@ _TEMPLATE_MEMBERS: Final = 128
 """What is remembered of names, and the longest list: together 30 MB at worst, of crafted rows."""
 
 _TYPE_LISTS: Final = 64
-
-Result = tuple[Record, Census]
+_COMMONS: Final = 2_048
+"""What is remembered of what such rows have in common: 10 MB at worst."""
 
 _TELLING: Final = np.zeros(1 << 16, np.bool_)
 _TELLING[[int.from_bytes(pair, sys.byteorder) for pair in TELLING_STARTS if pair]] = True
 
 
-class _Waiting:
+class _Waiting(NamedTuple):
     """A row that lies inflated in the arena."""
 
-    __slots__ = ("blob", "blob_id", "data", "end", "start")
+    data: memoryview
+    blob_id: str
+    start: int
+    end: int
 
-    def __init__(self, blob: Blob, data: memoryview, blob_id: str, start: int, end: int) -> None:
-        self.blob = blob
-        self.data = data
-        self.blob_id = blob_id
-        self.start = start
-        self.end = end
+
+Commons: TypeAlias = dict[tuple[Any, ...], Common]
 
 
 class Bursts:
@@ -74,29 +73,30 @@ class Bursts:
         self._sweep = TarSweep(self._arena)
         self._templates: dict[bytes, _Template] = {}
         self._generation = 0
+        self._n_commons = 0
         self._until_timed = 0
         limits = probe.limits
         self._most_bytes = min(BURST_BYTES, limits.output_bytes or BURST_BYTES)
         if limits.seconds and limits.seconds < _PATIENCE_SECONDS:
             self._most_bytes = 0
 
-    def __call__(self, blobs: Iterable[Blob]) -> Iterator[Result]:
-        """The Record and the Census of each row. Blobs are borrowed until their results are out."""
-        rows: list[_Waiting | Result] = []
+    def __call__(self, blobs: Iterable[Blob]) -> Iterator[Reading]:
+        """What each row says. Blobs are borrowed until their results are out."""
+        rows: list[_Waiting | Reading] = []
         at = names_held = 0
         for blob in blobs:
             progress()
             data = blob.data
             size = self._ordinary_size(data)
             if data is None or not size:
-                result = self._probe(blob)
-                names_held += len(result[1].names)
-                rows.append(result)
+                reading = self._probe.read(blob)
+                names_held += len(reading.common.names)
+                rows.append(reading)
             else:
                 if at + size > BURST_BYTES:
                     yield from self._finish(rows, at)
                     rows, at, names_held = [], 0, 0
-                row, at = self._inflate(blob, data, at, at + size)
+                row, at = self._inflate(data, at, at + size)
                 rows.append(row)
             if len(rows) >= _ROWS_HELD or names_held > _NAMES_HELD:
                 yield from self._finish(rows, at)
@@ -110,11 +110,11 @@ class Bursts:
         size = int.from_bytes(data[-4:], "little")
         return size if size % BLOCK == 0 and size <= self._most_bytes and size <= HIGH_RATIO * len(data) else 0
 
-    def _inflate(self, blob: Blob, data: memoryview, start: int, end: int) -> tuple[_Waiting | Result, int]:
+    def _inflate(self, data: memoryview, start: int, end: int) -> tuple[_Waiting | Reading, int]:
         """A row into the arena, and where the next one goes. What is no tar or lies about its size is read at once."""
         probe = self._probe
         blob_id = xxh3_128_hexdigest(data)
-        known = probe.known(blob, data, blob_id)
+        known = probe.known(data, blob_id)
         if known is not None:
             return known, start
         self._until_timed -= 1
@@ -124,16 +124,16 @@ class Bursts:
             self._until_timed = _TIMED_EVERY
             size = probe.inflate_timed(GZIP, data, self._arena, start)
         if size != end - start:
-            return probe.scan(blob, data, blob_id), start
+            return probe.scan(data, blob_id), start
         if not self._arena.startswith(MAGICS, start + MAGIC_AT):
-            return probe.scan(blob, data, blob_id, Inflated(self._arena, start, end)), start
-        return _Waiting(blob, data, blob_id, start, end), end
+            return probe.scan(data, blob_id, Inflated(self._arena, start, end)), start
+        return _Waiting(data, blob_id, start, end), end
 
-    def _finish(self, rows: list[_Waiting | Result], end: int) -> Iterator[Result]:
+    def _finish(self, rows: list[_Waiting | Reading], end: int) -> Iterator[Reading]:
         """Sweep what lies in the arena, and read it."""
         starts = [row.start for row in rows if type(row) is _Waiting]
         if not starts:
-            yield from rows  # type: ignore[misc] # all are results
+            yield from rows  # type: ignore[misc] # all were read
             return
         swept = self._sweep(starts, end)
         if self._sweep.heads.generation != self._generation:
@@ -141,32 +141,36 @@ class Bursts:
             self._templates.clear()
         starts = swept.starts.tolist()
         spans = list(zip(starts, swept.ends.tolist(), strict=True))
-        sizes = (swept.ends - swept.starts).tolist()
         windows = np.minimum(swept.ends, swept.starts + MAGIC_BYTES).tolist()
         telling = _TELLING[self._pairs[swept.starts // 2]].tolist()
         heads = list(zip(starts, windows, telling, strict=True))
+        largest, largest_bytes = swept.largest()
         number = 0
         for row in rows:
             if type(row) is not _Waiting:
-                yield row  # type: ignore[misc] # a result
+                yield row  # type: ignore[misc] # it was read
                 continue
             progress()
-            result = None
+            reading = None
             if swept.ordinary[number]:
                 members = swept.heads[4 * swept.member_at[number] : 4 * swept.member_at[number + 1]]
                 template = self._templates.get(members) or self._learn(members)
                 if template.ordinary:
                     files = slice(swept.file_at[number], swept.file_at[number + 1])
                     types = self._types(heads[files])
-                    if template.has_plain(types):
+                    commons = template.commons(types)
+                    if commons is not None:
+                        file = template.file_names[largest[number]]
                         try:
-                            result = self._read(row, template, types, spans[files], sizes[files])
+                            reading = self._read(
+                                row, template, types, commons, spans[files], file, largest_bytes[number]
+                            )
                         except MemoryError:
                             raise
                         except Exception:  # noqa: BLE001, S110 - the probe meets it too, and puts it into the record
                             pass
             number += 1
-            yield result or self._probe.scan(row.blob, row.data, row.blob_id, Inflated(self._arena, row.start, row.end))
+            yield reading or self._probe.scan(row.data, row.blob_id, Inflated(self._arena, row.start, row.end))
 
     def _learn(self, members: bytes) -> _Template:
         names = self._sweep.heads.names
@@ -203,32 +207,50 @@ class Bursts:
         row: _Waiting,
         template: _Template,
         types: tuple[str, ...],
+        commons: Commons,
         spans: list[tuple[int, int]],
-        sizes: list[int],
-    ) -> Result:
-        """The result of an ordinary row. Runs once for nearly every row."""
+        largest_file: str,
+        largest_file_size: int,
+    ) -> Reading:
+        """What an ordinary row says. Runs once for nearly every row."""
+        data, blob_id, start, end = row
         view = self._view
         contents: list[Any] = [view[start:end] for start, end in spans]
         digests: list[Any] = [xxh3_128_digest(content) for content in contents]
         joined = b"".join(digests)
         content_id = template.content_id(digests)
         meaning = template.meaning(contents, digests)
-        raw_size = row.end - row.start
-        record = record_of(
-            row.blob,
-            len(row.data),
-            row.blob_id,
-            ("ok", "gzip", "tar", raw_size),
-            template.counts,
-            template.largest(sizes),
+        raw_size = end - start
+        reading = Reading(
+            commons.get(meaning.shared()) or self._common(commons, template, types, meaning),
+            len(data),
+            raw_size,
+            largest_file,
+            largest_file_size,
+            meaning.instruction_chars,
+            meaning.instruction_preview,
+            blob_id,
             content_id,
-            meaning,
+            meaning.instruction_id,
             self._kept(meaning.faults) if meaning.faults else (),
+            meaning.json_keys,
+            (),
+            joined,
         )
-        census = Census(template.file_names, types, meaning.json_keys, (), joined)
         self._probe.raw_bytes += raw_size
-        self._probe.twins.keep(row.data, record, census)
-        return record, census
+        self._probe.twins.keep(data, reading)
+        return reading
+
+    def _common(self, commons: Commons, template: _Template, types: tuple[str, ...], meaning: Meaning) -> Common:
+        """What a row has in common with others that was not met before."""
+        if self._n_commons >= _COMMONS:
+            for each in self._templates.values():
+                each.forget()
+            self._n_commons = 0
+        self._n_commons += 1
+        common = Common.of(("ok", "gzip", "tar"), template.counts, meaning, template.file_names, types)
+        commons[meaning.shared()] = common
+        return common
 
     def _kept(self, faults: Sequence[Fault]) -> Sequence[Fault]:
         """As many of them, and as much of each, as a Record keeps."""
@@ -267,23 +289,25 @@ class _Template:
         numbers = [next(number_of) if kind == "file" else n_files for kind in kinds]
         wanted = [number if each.wanted else n_files for number, each in zip(numbers, facts, strict=True)]
         self._wanted = itemgetter(*wanted) if len(wanted) > 1 else lambda files: (files[wanted[0]],)
-        self._plain: dict[tuple[str, ...], bool] = {}
+        self._commons: dict[tuple[str, ...], Commons | None] = {}
 
-    def has_plain(self, types: tuple[str, ...]) -> bool:
-        """Whether files of these content types keep what their names promise and hold nothing to be told of."""
-        known = self._plain.get(types)
-        if known is None:
-            if len(self._plain) >= _TYPE_LISTS:
-                self._plain.clear()
-            known = self._plain[types] = all(
-                is_plain(facts, type_, self._depth) for facts, type_ in zip(self._facts, types, strict=True)
-            )
+    def commons(self, types: tuple[str, ...]) -> Commons | None:
+        """What rows were met to have in common whose files have these content types, by what they mean.
+
+        None where files do not keep what their names promise, or hold something to be told of.
+        """
+        if types in self._commons:
+            return self._commons[types]
+        if len(self._commons) >= _TYPE_LISTS:
+            self._commons.clear()
+        is_plain_ = all(is_plain(facts, type_, self._depth) for facts, type_ in zip(self._facts, types, strict=True))
+        known = self._commons[types] = {} if is_plain_ else None
         return known
 
-    def largest(self, sizes: list[int]) -> tuple[str, int]:
-        """The first of the largest files, and its size."""
-        most = max(sizes)
-        return self.file_names[sizes.index(most)], most
+    def forget(self) -> None:
+        """Let go of what rows had in common."""
+        if self.ordinary:
+            self._commons.clear()
 
     def content_id(self, digests: list[bytes]) -> str:
         """See :class:`scanner.model.Record`: names are distinct, so their order does not depend on the digests."""

@@ -16,7 +16,7 @@ Both are null where the row is no archive, and where its lists are longer than :
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 
 from scanner.columns import to_array
-from scanner.model import Census, printable
+from scanner.model import Common, printable
+from scanner.readings import Readings
 from scanner.tables import TableWriter
 
 FILE: Final = "members.parquet"
@@ -48,6 +49,8 @@ class MemberLists:
     """
 
     def __init__(self) -> None:
+        self._numbers: dict[Common, tuple[int, int | None]] = {}
+        """How many files those of a Common were, and the number of their list."""
         self._known: dict[str, tuple[int, int]] = {}
         """By names joined as they are in the archive: how many they are, and the number of the list."""
         self._lists: dict[str, int] = {}
@@ -55,23 +58,27 @@ class MemberLists:
         self._rows: list[int | None] = []
         self._digests: list[bytes] = []
 
-    def add(self, censuses: Iterable[Census]) -> None:
+    def add(self, readings: Readings) -> None:
         """Take the next rows."""
-        rows, kept, known = self._rows, self._digests, self._known
-        for census in censuses:
-            digests = census.digests
+        rows, kept, numbers = self._rows, self._digests, self._numbers
+        for common, digests in zip(readings.commons, readings.column("digests"), strict=True):
             if digests is None or len(digests) > FILES_KEPT * _WHOLE_DIGEST_BYTES:
                 rows.append(None)
                 kept.append(b"")
                 continue
             n_files = len(digests) // _WHOLE_DIGEST_BYTES
-            names = census.names if len(census.names) == n_files else census.names[:n_files]
-            joined = "\n".join(names)
-            found = known.get(joined)
-            # Where a name has a line feed, the joined names are also those of a longer list.
-            number = found[1] if found is not None and found[0] == n_files else self._learn(names, joined)
+            found = numbers.get(common)
+            if found is None or found[0] != n_files:
+                found = numbers[common] = n_files, self._number(common.names[:n_files])
+            number = found[1]
             rows.append(number)
             kept.append(digests if number is not None else b"")
+
+    def _number(self, names: Sequence[str]) -> int | None:
+        joined = "\n".join(names)
+        found = self._known.get(joined)
+        # Where a name has a line feed, the joined names are also those of a longer list.
+        return found[1] if found is not None and found[0] == len(names) else self._learn(names, joined)
 
     def _learn(self, names: Sequence[str], joined: str) -> int | None:
         """The number of a list that was not met yet; None where it is too long."""

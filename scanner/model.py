@@ -2,13 +2,14 @@
 
 A row of the dataset travels as a :class:`Blob` (borrowed bytes and who they are), inside a :class:`Batch` (consecutive
 blobs over one buffer, what crosses the process boundary), cut from a :class:`Unit` (what is planned, accounted and
-resumed). Scanning a blob gives a :class:`Record` (kept) and a :class:`Census` (counted, then forgotten).
+resumed). Scanning a blob gives a :class:`Record` (kept) and a :class:`Census` (counted, then forgotten). On the way
+they are one :class:`Reading`: what the bytes say, whoever carries them, most of it a :class:`Common` shared by rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -151,8 +152,139 @@ class Census(msgspec.Struct, gc=False):
     archives inside it; None where the row is no archive."""
 
 
+class Common(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What rows of one template say alike: one object for all of them, told from others by identity.
+
+    The first fields are those of Record with the same names, and in its order.
+    """
+
+    status: Status
+    codec: CodecName | None = None
+    format: FormatName | None = None
+    n_members: int = 0
+    n_files: int = 0
+    n_dirs: int = 0
+    n_links: int = 0
+    layout: Layout | None = None
+    verifier_kind: VerifierKind | None = None
+    verifier_signals: Sequence[str] = ()
+    heuristic_verifier: bool | None = None
+    harbor_loadable: bool | None = None
+    harbor_reason: str | None = None
+    has_solution: bool | None = None
+    base_image: str | None = None
+    instruction_file: str | None = None
+    names: Sequence[str] = ()
+    """As in Census; so the next."""
+    content_types: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        read: tuple[Status, CodecName, FormatName],
+        counts: tuple[int, int, int, int],
+        meaning: Meaning,
+        names: Sequence[str],
+        content_types: Sequence[str],
+    ) -> Common:
+        """How rows were read, their members (all, files, directories, links), what they mean, and their files."""
+        return cls(
+            *read,
+            *counts,
+            meaning.layout,
+            meaning.verifier_kind,
+            meaning.verifier_signals,
+            meaning.heuristic_verifier,
+            meaning.harbor_loadable,
+            meaning.harbor_reason,
+            meaning.has_solution,
+            meaning.base_image,
+            meaning.instruction_file,
+            names,
+            content_types,
+        )
+
+
+class Reading(msgspec.Struct, gc=False):
+    """What the bytes of one blob say: everything of its Record and its Census but path, file and row.
+
+    Hot: made once a row, by position. Rows travel as these until they are columns (:mod:`scanner.readings`).
+    """
+
+    common: Common
+    compressed_size: int = 0
+    raw_size: int | None = None
+    largest_file: str | None = None
+    largest_file_size: int | None = None
+    instruction_chars: int | None = None
+    instruction_preview: str | None = None
+    blob_id: str | None = None
+    content_id: str | None = None
+    instruction_id: str | None = None
+    faults: Sequence[Fault] = ()
+    json_keys: Sequence[str] = ()
+    """As in Census; so the next."""
+    lies: Sequence[tuple[str, str, str]] = ()
+    digests: bytes | None = None
+
+    @classmethod
+    def of(cls, record: Record, census: Census) -> Reading:
+        """What a Record and its Census say of the blob."""
+        values: dict[str, Any] = {name: getattr(record, name) for name in COMMON_COLUMNS}
+        common = Common(**values, names=census.names, content_types=census.content_types)
+        own: dict[str, Any] = {name: getattr(record, name) for name in OWN_COLUMNS}
+        return cls(common, **own, json_keys=census.json_keys, lies=census.lies, digests=census.digests)
+
+    def record(self, blob: Blob) -> Record:
+        """The Record of a row that holds these bytes."""
+        path = printable(blob.path)
+        common = self.common
+        return Record(
+            source_of(blob.file, path),
+            path,
+            blob.file,
+            blob.row,
+            common.status,
+            self.compressed_size,
+            self.raw_size,
+            common.codec,
+            common.format,
+            common.n_members,
+            common.n_files,
+            common.n_dirs,
+            common.n_links,
+            self.largest_file,
+            self.largest_file_size,
+            common.layout,
+            common.verifier_kind,
+            common.verifier_signals,
+            common.heuristic_verifier,
+            common.harbor_loadable,
+            common.harbor_reason,
+            common.has_solution,
+            common.base_image,
+            common.instruction_file,
+            self.instruction_chars,
+            self.instruction_preview,
+            self.blob_id,
+            self.content_id,
+            self.instruction_id,
+            self.faults,
+        )
+
+    def census(self) -> Census:
+        """What the row adds to the counters."""
+        common = self.common
+        return Census(common.names, common.content_types, self.json_keys, self.lies, self.digests)
+
+
+COMMON_COLUMNS: Final = tuple([name for name in Common.__struct_fields__ if name in Record.__struct_fields__])
+OWN_COLUMNS: Final = tuple([name for name in Reading.__struct_fields__ if name in Record.__struct_fields__])
+"""Columns of the records that are fields of Common and of Reading."""
+
+
 class Meaning(msgspec.Struct, kw_only=True, gc=False):
-    """What :mod:`scanner.tasks` says of one task; the fields of Record of the same names."""
+    """What :mod:`scanner.tasks` says of one task; the fields of Record of the same names. Common's come first."""
 
     layout: Layout = "unknown"
     verifier_kind: VerifierKind = "none"
@@ -169,6 +301,13 @@ class Meaning(msgspec.Struct, kw_only=True, gc=False):
     json_keys: Sequence[str] = ()
     faults: Sequence[Fault] = ()
     """Findings about content; all of severity ``note``."""
+
+    def shared(self) -> tuple[Any, ...]:
+        """Those that are fields of Common. Runs once a row."""
+        return msgspec.structs.astuple(self)[:_N_SHARED]
+
+
+_N_SHARED: Final = Meaning.__struct_fields__.index("instruction_chars")
 
 
 def source_of(file: str, path: str) -> str:

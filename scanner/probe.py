@@ -1,7 +1,7 @@
-"""One Blob to one Record: sniff, inflate, walk, interpret, keep the limits. Never raises for what is in the data.
+"""One Blob to one Reading: sniff, inflate, walk, interpret, keep the limits. Never raises for what is in the data.
 
 Small sound rows (nearly all) are inflated in one call into an arena that is used again and again; anything else streams
-through in pieces of constant size. Both feed the same walkers and give the same Record.
+through in pieces of constant size. Both feed the same walkers and give the same Reading.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest
 
 from scanner import tasks
@@ -23,15 +22,16 @@ from scanner.model import (
     Blob,
     Census,
     CodecName,
+    Common,
     Fault,
     FormatName,
     Meaning,
     Member,
     MemberKind,
+    Reading,
     Record,
     Status,
     printable,
-    source_of,
 )
 from scanner.options import CHUNK_BYTES, INTERPRET_BYTES, SMALL_BYTES, Limits
 from scanner.sniff import codec_of, container_of, has_zip_tail
@@ -75,33 +75,35 @@ class Probe:
 
     def __call__(self, blob: Blob) -> tuple[Record, Census]:
         """The Record of a row and what it adds to the counters. The blob is not kept."""
+        reading = self.read(blob)
+        return reading.record(blob), reading.census()
+
+    def read(self, blob: Blob) -> Reading:
+        """What a row says. The blob is not kept."""
         data = blob.data
         if data is None:
-            return failed_record(blob, [Fault(blob.flaw or "null-blob")]), Census()
+            return failed_reading(blob, [Fault(blob.flaw or "null-blob")])
         blob_id = xxh3_128_hexdigest(data)
-        return self.known(blob, data, blob_id) or self.scan(blob, data, blob_id)
+        return self.known(data, blob_id) or self.scan(data, blob_id)
 
-    def known(self, blob: Blob, data: memoryview, blob_id: str) -> tuple[Record, Census] | None:
-        """What a row says whose bytes were met lately."""
-        twin = self.twins.find(blob_id, data)
-        if twin is None:
-            return None
-        self.raw_bytes += twin.record.raw_size or 0
-        return _as_of(blob, twin.record), twin.census
+    def known(self, data: memoryview, blob_id: str) -> Reading | None:
+        """What a row said that had the same bytes, where it was met lately."""
+        reading = self.twins.find(blob_id, data)
+        if reading is not None:
+            self.raw_bytes += reading.raw_size or 0
+        return reading
 
-    def scan(
-        self, blob: Blob, data: memoryview, blob_id: str, inflated: Inflated | None = None
-    ) -> tuple[Record, Census]:
+    def scan(self, data: memoryview, blob_id: str, inflated: Inflated | None = None) -> Reading:
         """The same for a row that was not met. ``inflated``: what its gzip holds, where that is known already."""
         try:
-            return self._scan(blob, data, blob_id, inflated)
+            return self._scan(data, blob_id, inflated)
         except MemoryError:
             raise  # the engine's to judge: a heap at its limit would fail the next rows too
         except Exception as error:  # noqa: BLE001 - a defect of ours on one row must not cost the other rows
             fault = Fault("internal-error", detail=f"{type(error).__name__}: {printable(str(error))[:200]}")
-            return failed_record(blob, [fault]), Census()
+            return Reading(Common("failed"), len(data), blob_id=blob_id, faults=[fault])
 
-    def _scan(self, blob: Blob, data: memoryview, blob_id: str, inflated: Inflated | None) -> tuple[Record, Census]:
+    def _scan(self, data: memoryview, blob_id: str, inflated: Inflated | None) -> Reading:
         self._since_mark += 1
         if self._since_mark > _MARK_ROWS:
             self._cpu_mark, self._since_mark = time.process_time(), 0
@@ -120,9 +122,9 @@ class Probe:
         except RowStopped as stop:
             row.sink.stopped(stop)
         self.raw_bytes += row.raw_size
-        record, census = _record(blob, data, blob_id, row), row.census()
-        self.twins.keep(data, record, census)
-        return record, census
+        reading = row.reading(len(data), blob_id)
+        self.twins.keep(data, reading)
+        return reading
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -259,11 +261,38 @@ class _Row:
         for fault in self.meaning.faults if self.meaning is not None else ():
             sink.fault(fault.kind, member=fault.member, offset=fault.offset, detail=fault.detail)
 
-    def census(self) -> Census:
-        """What the row adds to the counters."""
-        keys = self.meaning.json_keys if self.meaning is not None else ()
-        digests = b"".join(self.sink.digests) if self.format in ("tar", "zip") else None
-        return Census(self.sink.names, self.sink.types, keys, self.sink.lies, digests)
+    def reading(self, compressed_size: int, blob_id: str) -> Reading:
+        """All of it. Notes what the sizes say."""
+        sink = self.sink
+        came_out = max(self.raw_size, sink.spent_bytes)  # of the codec, or of the entries of a zip and nested archives
+        if came_out > HIGH_RATIO * compressed_size:
+            sink.fault("high-ratio", detail=f"{came_out // compressed_size:,} times its size")
+        status, names, types = self.status(), sink.names, sink.types
+        if self.format is None:  # stopped before anything could be told
+            common = Common(status, self.codec, names=names, content_types=types)
+            return Reading(common, compressed_size, self.raw_size, blob_id=blob_id, faults=sink.faults, lies=sink.lies)
+        members = sink.members
+        kinds = [member.kind for member in members]
+        n_links = kinds.count("symlink") + kinds.count("hardlink")
+        counts = len(members), kinds.count("file"), kinds.count("dir"), n_links
+        largest = _largest(members, kinds)
+        meaning = self.meaning or Meaning(harbor_reason=f"not an archive but {self.format}")
+        return Reading(
+            Common.of((status, self.codec, self.format), counts, meaning, names, types),
+            compressed_size,
+            self.raw_size,
+            None if largest is None else printable(largest.name),
+            None if largest is None else largest.size_bytes,
+            meaning.instruction_chars,
+            meaning.instruction_preview,
+            blob_id,
+            xxh3_128_hexdigest(b"".join(sorted(sink.pairs))) if sink.pairs else None,
+            meaning.instruction_id,
+            sink.faults,
+            meaning.json_keys,
+            sink.lies,
+            b"".join(sink.digests) if self.format in ("tar", "zip") else None,
+        )
 
     def status(self) -> Status:
         """``failed`` where damage left nothing to read, ``degraded`` where it left something."""
@@ -271,81 +300,6 @@ class _Row:
             return "ok"
         unread = not self.sink.members if self.format in ("tar", "zip") else not self.raw_size
         return "failed" if unread else "degraded"
-
-
-def _as_of(blob: Blob, record: Record) -> Record:
-    """The record of an earlier row with the same bytes, for this one."""
-    path = printable(blob.path)
-    return msgspec.structs.replace(record, source=source_of(blob.file, path), path=path, file=blob.file, row=blob.row)
-
-
-def _record(blob: Blob, data: memoryview, blob_id: str, row: _Row) -> Record:
-    sink = row.sink
-    came_out = max(row.raw_size, sink.spent_bytes)  # of the codec, or of the entries of a zip and of nested archives
-    if came_out > HIGH_RATIO * len(data):
-        sink.fault("high-ratio", detail=f"{came_out // len(data):,} times its size")
-    if row.format is None:  # stopped before anything could be told
-        record = failed_record(blob, sink.faults)
-        record.status, record.codec, record.raw_size = row.status(), row.codec, row.raw_size
-        return record
-    members = sink.members
-    kinds = [member.kind for member in members]
-    largest = _largest(members, kinds)
-    return record_of(
-        blob,
-        len(data),
-        blob_id,
-        (row.status(), row.codec, row.format, row.raw_size),
-        (len(members), kinds.count("file"), kinds.count("dir"), kinds.count("symlink") + kinds.count("hardlink")),
-        (None, None) if largest is None else (printable(largest.name), largest.size_bytes),
-        xxh3_128_hexdigest(b"".join(sorted(sink.pairs))) if sink.pairs else None,
-        row.meaning or _no_task(row.format),
-        sink.faults,
-    )
-
-
-def record_of(
-    blob: Blob,
-    compressed_size: int,
-    blob_id: str,
-    read: tuple[Status, CodecName, FormatName, int],
-    counts: tuple[int, int, int, int],
-    largest: tuple[str | None, int | None],
-    content_id: str | None,
-    meaning: Meaning,
-    faults: Sequence[Fault],
-) -> Record:
-    """The record of a row that was read: its fields in their order. Runs once a row."""
-    status, codec, format_, raw_size = read
-    path = printable(blob.path)
-    return Record(
-        source_of(blob.file, path),
-        path,
-        blob.file,
-        blob.row,
-        status,
-        compressed_size,
-        raw_size,
-        codec,
-        format_,
-        *counts,
-        *largest,
-        meaning.layout,
-        meaning.verifier_kind,
-        meaning.verifier_signals,
-        meaning.heuristic_verifier,
-        meaning.harbor_loadable,
-        meaning.harbor_reason,
-        meaning.has_solution,
-        meaning.base_image,
-        meaning.instruction_file,
-        meaning.instruction_chars,
-        meaning.instruction_preview,
-        blob_id,
-        content_id,
-        meaning.instruction_id,
-        faults,
-    )
 
 
 def _largest(members: list[Member], kinds: list[MemberKind]) -> Member | None:
@@ -357,24 +311,12 @@ def _largest(members: list[Member], kinds: list[MemberKind]) -> Member | None:
     return members[sizes.index(most) if most > 0 else kinds.index("file")]
 
 
-def _no_task(format_: FormatName) -> Meaning:
-    """What is said of a blob that is no archive and no JSON."""
-    return Meaning(harbor_reason=f"not an archive but {format_}")
-
-
-def failed_record(blob: Blob, faults: list[Fault]) -> Record:
-    """The Record of a row that could not be read at all."""
-    data, path = blob.data, printable(blob.path)
-    return Record(
-        source=source_of(blob.file, path),
-        path=path,
-        file=blob.file,
-        row=blob.row,
-        status="failed",
-        compressed_size=len(data) if data is not None else 0,
-        blob_id=xxh3_128_hexdigest(data) if data is not None else None,
-        faults=faults,
-    )
+def failed_reading(blob: Blob, faults: Sequence[Fault]) -> Reading:
+    """What is said of a row that could not be read at all."""
+    data = blob.data
+    if data is None:
+        return Reading(Common("failed"), faults=faults)
+    return Reading(Common("failed"), len(data), blob_id=xxh3_128_hexdigest(data), faults=faults)
 
 
 def _head(source: Iterator[bytes], sink: Collector) -> bytes:

@@ -1,4 +1,4 @@
-"""``records.parquet``: its columns, Records as Arrow columns, and the writer that puts them on disk in plan order."""
+"""``records.parquet``: its columns, rows as Arrow columns, and the writer that puts them on disk in plan order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from scanner.columns import to_array
 from scanner.model import SCHEMA_VERSION, Record
+from scanner.readings import Readings
 from scanner.tables import TableWriter
 
 _FAULT: Final = pa.struct(
@@ -57,19 +58,13 @@ SCHEMA: Final = pa.schema(
 if SCHEMA.names != list(Record.__struct_fields__):  # pragma: no cover - a mistake made in this file
     raise AssertionError
 
-_FAULTS_AT: Final = SCHEMA.get_field_index("faults")
 
-
-def to_arrow(
-    records: Sequence[Record], extra: Sequence[pa.Field] = (), values: Sequence[Sequence[object]] = ()
-) -> pa.RecordBatch:
-    """Records as one Arrow batch of :data:`SCHEMA`, followed by the ``extra`` columns. Runs once a batch."""
-    columns = list(zip(*map(msgspec.structs.astuple, records), strict=True)) or [()] * len(SCHEMA)
-    columns[_FAULTS_AT] = tuple(
-        [list(map(msgspec.structs.astuple, faults)) if faults else () for faults in columns[_FAULTS_AT]]
-    )
+def to_arrow(rows: Readings, extra: Sequence[pa.Field] = (), values: Sequence[Sequence[object]] = ()) -> pa.RecordBatch:
+    """Rows as one Arrow batch of :data:`SCHEMA`, followed by the ``extra`` columns. Runs once a batch."""
+    columns = {name: rows.column(name) for name in SCHEMA.names}
+    columns["faults"] = [list(map(msgspec.structs.astuple, each)) if each else () for each in columns["faults"]]
     fields = [*SCHEMA, *extra]
-    arrays = [to_array(column, field.type) for field, column in zip(fields, [*columns, *values], strict=True)]
+    arrays = [to_array(column, field.type) for field, column in zip(fields, [*columns.values(), *values], strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=SCHEMA.metadata))
 
 

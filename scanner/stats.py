@@ -1,4 +1,4 @@
-"""The aggregate: a monoid over Records. ``Stats()`` is empty, :meth:`Stats.add` takes rows, :meth:`Stats.merge` folds.
+"""The aggregate: a monoid over rows. ``Stats()`` is empty, :meth:`Stats.add` takes rows, :meth:`Stats.merge` folds.
 
 Integers only; means, rates and quantiles are methods. Merging is associative, so shards may be made anywhere; folding
 in plan order makes the result the same bytes for any engine. Name counters are exact up to :data:`NAMES_KEPT` distinct
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from scanner.model import SCHEMA_VERSION, Census, Record, printable
+from scanner.model import SCHEMA_VERSION, Common, Fault, printable
+from scanner.readings import Readings
 
 NAMES_KEPT: Final = 5_000
 """Distinct names a counter keeps for a source; it is trimmed to so many when it holds twice as many."""
@@ -256,12 +256,12 @@ class Stats(msgspec.Struct, gc=False):
 
     sources: dict[str, SourceStats] = {}
 
-    def add(self, records: Sequence[Record], censuses: Sequence[Census]) -> None:
-        """Take rows in plan order, each Record with its Census. Runs once a batch, on columns."""
-        for source, start, end in _runs(records):
+    def add(self, rows: Readings) -> None:
+        """Take rows in plan order. Runs once a batch, on columns."""
+        for source, part in rows.runs():
             stats = self._of(source)
-            _add_records(stats, records[start:end])
-            _add_censuses(stats, records[start:end], censuses[start:end])
+            _add_commons(stats, rows.counted(part), rows.commons[part])
+            _add_own(stats, rows, part)
 
     def merge(self, other: Stats) -> None:
         """Fold ``other``, which comes after self in plan order, into self."""
@@ -308,66 +308,65 @@ def _ordered(histogram: Histogram) -> Histogram:
     return msgspec.structs.replace(histogram, buckets=dict(sorted(histogram.buckets.items())))
 
 
-def _runs(records: Sequence[Record]) -> Iterable[tuple[str, int, int]]:
-    start = 0
-    for at in range(1, len(records) + 1):
-        if at == len(records) or records[at].source != records[start].source:
-            yield records[start].source, start, at
-            start = at
-
-
-def _add_records(stats: SourceStats, records: Sequence[Record]) -> None:
-    stats.rows += len(records)
+def _add_commons(stats: SourceStats, counted: Counter[Common], rows: Sequence[Common]) -> None:
+    """Take what rows share: how many there are of each Common, and the Common of each row."""
+    stats.rows += len(rows)
     for name in ("status", "codec", "format", "layout", "verifier_kind"):
         mine = getattr(stats, name)
-        for kind, n in Counter(map(attrgetter(name), records)).items():
+        for common, n in counted.items():
+            kind = getattr(common, name)
             if kind is not None:
                 mine[kind] = mine.get(kind, 0) + n
     for name in ("heuristic_verifier", "harbor_loadable", "has_solution"):
-        setattr(stats, name, getattr(stats, name) + sum(filter(None, map(attrgetter(name), records))))
-    for name in _HISTOGRAMS:
-        getattr(stats, name).add([value for value in map(attrgetter(name), records) if value is not None])
+        setattr(stats, name, getattr(stats, name) + sum([n for common, n in counted.items() if getattr(common, name)]))
     for tally, name in ((stats.base_images, "base_image"), (stats.harbor_reasons, "harbor_reason")):
-        values = [value for value in map(attrgetter(name), records) if value is not None]
-        tally.add_rows(_short(Counter(values)), (_short({value: 1}) for value in values))
-    for record in records:
-        if record.faults:
-            _add_faults(stats, record)
+        said = [((value,), n) for common, n in counted.items() if (value := getattr(common, name)) is not None]
+        values = (value for common in rows if (value := getattr(common, name)) is not None)
+        tally.add_rows(_short(_sum(said)), (_short({value: 1}) for value in values))
+    names = _short(_sum((common.names, n) for common, n in counted.items()))
+    stats.names.add_rows(names, (_short(Counter(common.names)) for common in rows))
+    stats.extensions.add_rows(_extensions(names), (_extensions(_short(Counter(common.names))) for common in rows))
+    stats.content_types.add(_sum((common.content_types, n) for common, n in counted.items()))
 
 
-def _add_faults(stats: SourceStats, record: Record) -> None:
-    for kind in {fault.kind: None for fault in record.faults}:
-        stats.faults[kind] = stats.faults.get(kind, 0) + 1
-    for fault in record.faults:
-        examples = stats.examples.setdefault(fault.kind, [])
-        if len(examples) < EXAMPLES_KEPT and not any((e.file, e.row) == (record.file, record.row) for e in examples):
-            examples.append(Example(record.file, record.row, record.path, fault.member, fault.detail))
-
-
-def _add_censuses(stats: SourceStats, records: Sequence[Record], censuses: Sequence[Census]) -> None:
-    names = _count(census.names for census in censuses)
-    types = _count(census.content_types for census in censuses)
-    short_names = _short(names)
-    stats.names.add_rows(short_names, (_short(Counter(census.names)) for census in censuses))
-    stats.content_types.add(types)
-    keys = [census.json_keys for census in censuses]
+def _add_own(stats: SourceStats, rows: Readings, part: slice) -> None:
+    """Take what each row says for itself."""
+    for name in _HISTOGRAMS:
+        getattr(stats, name).add([value for value in rows.column(name)[part] if value is not None])
+    keys: Sequence[Sequence[str]] = list(filter(None, rows.column("json_keys")[part]))
     few = sum(map(len, keys)) <= _COUNTED_WHOLE
-    stats.json_keys.add_rows(_short(_count(keys)) if few else None, (_short(Counter(row)) for row in keys))
-    of_rows = (_extensions(_short(Counter(census.names))) for census in censuses)
-    stats.extensions.add_rows(_extensions(short_names), of_rows)
-    for record, census in zip(records, censuses, strict=True):
-        for extension, type_, member in census.lies:
-            lie = f"{extension} {type_}"
-            stats.lies.add({lie: 1})
-            examples = stats.examples.setdefault(f"lie {lie}", [])
-            if len(examples) < EXAMPLES_KEPT:
-                examples.append(Example(record.file, record.row, record.path, printable(member)))
+    whole = _short(_sum(Counter(map(tuple, keys)).items())) if few else None
+    stats.json_keys.add_rows(whole, (_short(Counter(each)) for each in keys))
+    faults, lies = rows.column("faults"), rows.column("lies")
+    for at in range(part.start, part.stop):
+        if faults[at] or lies[at]:
+            example = Example(rows.files[at], rows.rows[at], rows.paths[at])
+            _add_faults(stats, example, faults[at])
+            _add_lies(stats, example, lies[at])
 
 
-def _count(lists: Iterable[Sequence[str]]) -> dict[str, int]:
-    """How often each string occurs in the lists, in order of appearance. Rows of a source have few distinct lists."""
+def _add_faults(stats: SourceStats, row: Example, faults: Sequence[Fault]) -> None:
+    for kind in {fault.kind: None for fault in faults}:
+        stats.faults[kind] = stats.faults.get(kind, 0) + 1
+    for fault in faults:
+        examples = stats.examples.setdefault(fault.kind, [])
+        if len(examples) < EXAMPLES_KEPT and not any((e.file, e.row) == (row.file, row.row) for e in examples):
+            examples.append(msgspec.structs.replace(row, member=fault.member, detail=fault.detail))
+
+
+def _add_lies(stats: SourceStats, row: Example, lies: Sequence[tuple[str, str, str]]) -> None:
+    for extension, type_, member in lies:
+        lie = f"{extension} {type_}"
+        stats.lies.add({lie: 1})
+        examples = stats.examples.setdefault(f"lie {lie}", [])
+        if len(examples) < EXAMPLES_KEPT:
+            examples.append(msgspec.structs.replace(row, member=printable(member)))
+
+
+def _sum(lists: Iterable[tuple[Sequence[str], int]]) -> dict[str, int]:
+    """How often each string occurs in the lists, given with how often each comes; in order of appearance."""
     counts: dict[str, int] = {}
-    for strings, n in Counter(map(tuple, lists)).items():
+    for strings, n in lists:
         for string in strings:
             counts[string] = counts.get(string, 0) + n
     return counts

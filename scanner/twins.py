@@ -1,4 +1,4 @@
-"""Exact duplicates: a blob met lately is not scanned again, its Record is the earlier one under another path.
+"""Exact duplicates: a blob met lately is not scanned again, it says what the earlier one said.
 
 In some sources nine rows of ten are copies. Blobs are found by their id and compared byte for byte, so a crafted
 collision gains nothing. What is kept is bounded in number and in bytes, the oldest go first.
@@ -6,11 +6,10 @@ collision gains nothing. What is kept is bounded in number and in bytes, the old
 
 from __future__ import annotations
 
+from array import array
 from typing import Final, Generic, NamedTuple, TypeVar
 
-import msgspec
-
-from scanner.model import Census, Record
+from scanner.model import Reading
 
 V = TypeVar("V")
 
@@ -18,46 +17,51 @@ ENTRIES: Final = 1_024
 BLOB_BYTES: Final = 16 << 10
 """Larger blobs are not kept: all together take 16 MiB at most."""
 
+_MET_BITS: Final = 14
+
 
 class Twin(NamedTuple):
-    """A row that was scanned, and the blob it was."""
+    """A row that was scanned: the blob it was, and what that says."""
 
     blob: bytes
-    record: Record
-    census: Census
+    reading: Reading
 
 
 class Twins:
     """Small blobs that came twice, lately. ``hits`` and ``misses`` count the look-ups.
 
     A blob is kept when it comes for the second time: keeping each at its first costs every row 4 µs, mostly in memory
-    that is not used again at once, and most rows never come back; to remember their ids alone costs 0.3.
+    that is not used again at once, and most rows never come back. Of those that came once, 64 bits of the id are
+    noted in a table that stays in the processor's cache, where a new one takes the place of another: 0.3 µs, and 2.5
+    for a dictionary of them.
     """
 
     def __init__(self) -> None:
         self.hits = 0
         self.misses = 0
-        self._once: _Recent[None] = _Recent(16 * ENTRIES)
+        self._met = array("Q", bytes(8 << _MET_BITS))
         self._twins: _Recent[Twin] = _Recent(ENTRIES)
 
-    def find(self, blob_id: str, data: memoryview) -> Twin | None:
-        """The row that had these very bytes. Runs once a row: a look-up, and for a hit one comparison."""
+    def find(self, blob_id: str, data: memoryview) -> Reading | None:
+        """What the row said that had these very bytes. Runs once a row: a look-up, and for a hit one comparison."""
         twin = self._twins.get(blob_id)
         if twin is None or twin.blob != bytes(data):
             self.misses += 1
             return None
         self.hits += 1
-        return twin
+        return twin.reading
 
-    def keep(self, data: memoryview, record: Record, census: Census) -> None:
+    def keep(self, data: memoryview, reading: Reading) -> None:
         """Remember a row whose result depends on its blob alone: no limit of time was near."""
-        if len(data) > BLOB_BYTES or record.status != "ok" or record.blob_id is None:
+        blob_id = reading.blob_id
+        if len(data) > BLOB_BYTES or blob_id is None or reading.common.status != "ok":
             return
-        if record.blob_id in self._once:
-            # A copy: whoever was given the record may add to it, as probes do, what is not this blob's.
-            self._twins[record.blob_id] = Twin(bytes(data), msgspec.structs.replace(record), census)
+        sign = int(blob_id[:16], 16)
+        slot = sign >> (64 - _MET_BITS)
+        if self._met[slot] == sign:
+            self._twins[blob_id] = Twin(bytes(data), reading)
         else:
-            self._once[record.blob_id] = None
+            self._met[slot] = sign
 
 
 class _Recent(Generic[V]):
@@ -71,9 +75,6 @@ class _Recent(Generic[V]):
         self._half = most // 2
         self._young: dict[str, V] = {}
         self._old: dict[str, V] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._young or key in self._old
 
     def get(self, key: str) -> V | None:
         return self._young.get(key) or self._old.get(key)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from scanner.faults import FAULTS, FaultKind
 from scanner.model import Census, Fault, Record, Status, VerifierKind
+from scanner.readings import Readings
 from scanner.records import RecordsWriter, to_arrow
 from scanner.run import Account, Input, Manifest, Run
 from scanner.shards import Counters
@@ -76,11 +77,12 @@ def make_run(
         counts[at] += 1
         censuses.append(_census(rng, hostile=hostile) if records[-1].status != "failed" else Census())
     stats = Stats()
-    stats.add(records, censuses)
+    readings = Readings.of(records, censuses)
+    stats.add(readings)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "stats.json", StatsFile.of(stats, _distinct(records)))
     with RecordsWriter(folder / "records.parquet") as writer:
-        writer.write(pa.Table.from_batches([to_arrow(records)]))
+        writer.write(pa.Table.from_batches([to_arrow(readings)]))
     manifest = _manifest(records, names, counts, not_reached=not_reached, skipped=skipped, state=state)
     _write(folder / "run.json", manifest)
     return Run(folder)

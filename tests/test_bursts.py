@@ -72,7 +72,9 @@ def plain(result: tuple[Record, Census]) -> tuple[object, ...]:
 def assert_same(rows: Sequence[bytes | None], limits: Limits | None = None) -> None:
     limits = limits or Limits()
     expected = [plain(Probe(limits)(blob)) for blob in blobs_of(rows)]
-    got = [plain(result) for result in Bursts(Probe(limits))(blobs_of(rows))]
+    blobs = blobs_of(rows)
+    readings = zip(Bursts(Probe(limits))(blobs), blobs, strict=True)
+    got = [plain((reading.record(blob), reading.census())) for reading, blob in readings]
     for number, (one, other) in enumerate(zip(got, expected, strict=True)):
         assert one == other, f"row {number}"
 

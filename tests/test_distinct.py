@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scanner import distinct
 from scanner.distinct import ID_COLUMNS, DistinctIds
 from scanner.model import Record
+from scanner.readings import Readings
 from scanner.records import to_arrow
 from scanner.stats import Distinct
 
@@ -33,7 +34,7 @@ def counted(folder: Path, groups: Sequence[Sequence[Record]]) -> dict[str | None
     ids = DistinctIds(folder)
     for group in groups:
         if group:
-            ids.add(pa.Table.from_batches([to_arrow(group)]))
+            ids.add(pa.Table.from_batches([to_arrow(Readings.of(group))]))
     return ids.count()
 
 
@@ -79,7 +80,7 @@ def test_sliced_rows(tmp_path: Path) -> None:
     records = [record("st"[n % 2], f"{n:016x}" + "0" * 16, None, f"{n:016x}" + "0" * 48) for n in range(9)]
     records = [*records[:4], record("s", None, None, None), *records[4:]]
     ids = DistinctIds(tmp_path)
-    ids.add(pa.Table.from_batches([to_arrow(records).slice(3, 4)]))
+    ids.add(pa.Table.from_batches([to_arrow(Readings.of(records)).slice(3, 4)]))
     assert ids.count() == by_dictionary(records[3:7])
 
 

@@ -18,7 +18,8 @@ from xxhash import xxh3_128_digest
 
 import scanner
 from scanner.members import FILES_KEPT, NAMES_BYTES, SCHEMA, MemberLists
-from scanner.model import Census
+from scanner.model import Census, Record
+from scanner.readings import Readings
 from scanner.records import from_ipc, to_ipc
 
 Row = dict[str, bytes | str | None]
@@ -31,10 +32,16 @@ def census(names: Sequence[str], inside: Sequence[str] = ()) -> Census:
     )
 
 
+def readings(censuses: Sequence[Census]) -> Readings:
+    """Rows of which only that is known."""
+    records = [Record("s", "p", "s/tasks.parquet", row, "ok", 1) for row in range(len(censuses))]
+    return Readings.of(records, censuses)
+
+
 def written(*rows: Census) -> list[Row]:
     """The rows as they stand in the file."""
     lists = MemberLists()
-    lists.add(rows)
+    lists.add(readings(rows))
     batch = lists.to_arrow()
     batch.validate(full=True)
     return list(batch.to_pylist())
@@ -89,7 +96,7 @@ def test_rows_do_not_depend_on_batches(rows: list[list[str] | None], cut: int) -
     parts = []
     for some in (censuses, censuses[:cut], censuses[cut:]):
         lists = MemberLists()
-        lists.add(some)
+        lists.add(readings(some))
         parts.append(from_ipc(to_ipc(lists.to_arrow())))
     whole, *cuts = parts
     assert to_ipc(pa.concat_tables(cuts).combine_chunks()) == to_ipc(whole.combine_chunks())
@@ -127,7 +134,10 @@ def test_a_run_without_lists_says_so(tmp_path: Path) -> None:
 def test_laying_out_does_not_load_pandas() -> None:
     """Pandas would cost every worker a second."""
     code = (
-        "import sys; from scanner.members import MemberLists; from scanner.model import Census; m = MemberLists();"
-        "m.add([Census(['a'], digests=bytes(16)), Census()]); m.to_arrow(); print('pandas' in sys.modules)"
+        "import sys; from scanner.members import MemberLists; from scanner.model import Common, Reading\n"
+        "from scanner.readings import Readings; from scanner.records import to_arrow; m = MemberLists()\n"
+        "two = [Reading(Common('ok', names=['a']), digests=bytes(16)), Reading(Common('failed'))]\n"
+        "rows = Readings(['s'] * 2, ['p'] * 2, ['f'] * 2, [0, 1], two)\n"
+        "m.add(rows); m.to_arrow(); to_arrow(rows); print('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from run_maker import make_run
 
 from scanner.model import Census, Record
+from scanner.readings import Readings
 from scanner.records import RecordsWriter, to_arrow
 from scanner.report import compare_rows
 from scanner.report.changes import Comparison, Rows
@@ -40,11 +41,11 @@ def run_of(folder: Path, records: Sequence[Record], names: Sequence[Sequence[str
     stats = Stats()
     for each, census in zip(records, censuses, strict=True):  # one by one, as merging Units would
         part = Stats()
-        part.add([each], [census])
+        part.add(Readings.of([each], [census]))
         stats.merge(part)
     (folder / "stats.json").write_bytes(msgspec.json.encode(StatsFile.of(stats, {})))
     with RecordsWriter(folder / "records.parquet") as writer:
-        writer.write(pa.Table.from_batches([to_arrow(records)]))
+        writer.write(pa.Table.from_batches([to_arrow(Readings.of(records))]))
     assert made.folder == folder
     return Run(folder)
 

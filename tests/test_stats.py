@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scanner import stats as module
 from scanner.model import Census, Fault, Record
+from scanner.readings import Readings
 from scanner.stats import Distinct, Histogram, SourceStats, Stats, StatsFile, Tally, bounds_of, bucket_of, extension_of
 
 NAMES = st.sampled_from(["task.toml", "tests/test.sh", "a.PY", "deep/b.json", "Dockerfile", "\udcff.bin", "ü"])
@@ -43,7 +44,7 @@ ROW = st.builds(
 
 def stats_of(rows: list[tuple[Record, Census]]) -> Stats:
     stats = Stats()
-    stats.add([record for record, _ in rows], [census for _, census in rows])
+    stats.add(Readings.of([record for record, _ in rows], [census for _, census in rows]))
     return stats
 
 
@@ -75,7 +76,7 @@ def test_a_batch_is_the_sum_of_its_rows(rows: list[tuple[Record, Census]], at: i
         patch.setattr(module, "NAMES_KEPT", 1)
         patch.setattr(module, "SOURCES_KEPT", 1)
         for part in (rows[:at], rows[at:]):
-            together.add([record for record, _ in part], [census for _, census in part])
+            together.add(Readings.of([record for record, _ in part], [census for _, census in part]))
         for row in rows:
             one_by_one.merge(stats_of([row]))
         assert together == one_by_one == stats_of(rows)

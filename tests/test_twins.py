@@ -49,35 +49,48 @@ def test_what_a_probe_makes_of_one_copy_is_not_said_of_others() -> None:
 def test_a_collision_is_no_copy() -> None:
     """Other bytes under the same id are scanned for themselves."""
     twins = Twins()
-    record, census = Probe(Limits())(Blob(memoryview(task(1)), "p", "f", 0))
-    assert record.blob_id is not None
+    reading = Probe(Limits()).read(Blob(memoryview(task(1)), "p", "f", 0))
+    assert reading.blob_id is not None
     for _ in range(2):
-        twins.keep(memoryview(task(1)), record, census)
-    assert twins.find(record.blob_id, memoryview(task(1))) is not None
-    assert twins.find(record.blob_id, memoryview(task(2))) is None
+        twins.keep(memoryview(task(1)), reading)
+    assert twins.find(reading.blob_id, memoryview(task(1))) is not None
+    assert twins.find(reading.blob_id, memoryview(task(2))) is None
 
 
 @pytest.mark.parametrize("flaw", ["large", "degraded"])
 def test_what_is_not_kept(flaw: str) -> None:
     """Large blobs and rows with damage are scanned each time."""
     twins = Twins()
-    record, census = Probe(Limits())(Blob(memoryview(task(1)), "p", "f", 0))
+    reading = Probe(Limits()).read(Blob(memoryview(task(1)), "p", "f", 0))
     data = memoryview(bytes(BLOB_BYTES + 1) if flaw == "large" else task(1))
-    kept = record if flaw == "large" else msgspec.structs.replace(record, status="degraded")
+    if flaw == "degraded":
+        reading.common = msgspec.structs.replace(reading.common, status="degraded")
     for _ in range(3):
-        twins.keep(data, kept, census)
-    assert record.blob_id is not None
-    assert twins.find(record.blob_id, data) is None
+        twins.keep(data, reading)
+    assert reading.blob_id is not None
+    assert twins.find(reading.blob_id, data) is None
 
 
 def test_memory_is_bounded() -> None:
     """However many blobs come twice, so many are kept."""
     twins = Twins()
-    record, census = Probe(Limits())(Blob(memoryview(task(1)), "p", "f", 0))
+    reading = Probe(Limits()).read(Blob(memoryview(task(1)), "p", "f", 0))
     for number in range(2 * ENTRIES):
-        copy = msgspec.structs.replace(record, blob_id=str(number))
-        twins.keep(memoryview(b"x"), copy, census)
-        twins.keep(memoryview(b"x"), copy, census)
+        copy = msgspec.structs.replace(reading, blob_id=str(number))
+        twins.keep(memoryview(b"x"), copy)
+        twins.keep(memoryview(b"x"), copy)
     assert sum(twins.find(str(number), memoryview(b"x")) is not None for number in range(2 * ENTRIES)) <= ENTRIES
     assert twins.find("0", memoryview(b"x")) is None
     assert twins.find(str(2 * ENTRIES - 1), memoryview(b"x")) is not None
+
+
+def test_ids_that_share_a_slot_take_turns() -> None:
+    """A blob is kept at its second sight, unless another one took its place meanwhile: then at its next but one."""
+    twins = Twins()
+    reading = Probe(Limits()).read(Blob(memoryview(task(1)), "p", "f", 0))
+    one, other = (msgspec.structs.replace(reading, blob_id=f"{number:032x}") for number in (1 << 64, 2 << 64))
+    for each in (one, other, one):
+        twins.keep(memoryview(b"x"), each)
+    assert twins.find(f"{1 << 64:032x}", memoryview(b"x")) is None
+    twins.keep(memoryview(b"x"), one)
+    assert twins.find(f"{1 << 64:032x}", memoryview(b"x")) is one

@@ -22,6 +22,7 @@ from scanner.explore.seek import Place, Rows
 from scanner.model import Blob, source_of
 from scanner.options import Limits, Options, Selection, globs
 from scanner.probe import Probe
+from scanner.readings import Readings
 from scanner.sources.arrow import Columns
 from scanner.sources.opening import open_source
 from scanner.sources.parquet import source_directory
@@ -206,8 +207,7 @@ class Explorer:
 
         stats = Stats()
         for task in self.iter(limit, source_filter):
-            record, census = self._probe(task.blob)
-            stats.add([record], [census])
+            stats.add(Readings.of_blobs([task.blob], [self._probe.read(task.blob)]))
         return summary_of(stats.sources)
 
     @staticmethod

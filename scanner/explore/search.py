@@ -22,9 +22,10 @@ from scanner.errors import SourceError
 from scanner.explore.find import Hit
 from scanner.explore.seek import Place, Rows
 from scanner.explore.where import Where
-from scanner.model import Blob, Fault, Record, source_of
+from scanner.model import Blob, Fault, Reading, Record, source_of
 from scanner.options import Limits, Options
-from scanner.probe import Probe, failed_record
+from scanner.probe import Probe, failed_reading
+from scanner.readings import Readings
 from scanner.records import SCHEMA, to_arrow
 
 FIRST_UNITS: Final = 2
@@ -93,12 +94,14 @@ class _Condition:
         if self._filter is not None:
             wanted = self._filter.search
             positions = [at for at, blob in enumerate(blobs) if wanted(source_of(blob.file, blob.path))]
-        records = [self._probe(blobs[at])[0] for at in positions]
-        return [(positions[at], records[at]) for at in self._where.matches(to_arrow(records))]
+        asked = [blobs[at] for at in positions]
+        readings = list(map(self._probe.read, asked))
+        matches = self._where.matches(to_arrow(Readings.of_blobs(asked, readings)))
+        return [(positions[at], readings[at].record(asked[at])) for at in matches]
 
-    def holds(self, record: Record) -> bool:
-        """Whether a Record matches that was not made here, of a row that the filter let pass."""
-        return bool(self._where.matches(to_arrow([record])))
+    def holds(self, blob: Blob, reading: Reading) -> bool:
+        """Whether a row matches that was not scanned here, and that the filter let pass."""
+        return bool(self._where.matches(to_arrow(Readings.of_blobs([blob], [reading]))))
 
 
 # -- in workers -------------------------------------------------------------------------------------------------------
@@ -174,8 +177,8 @@ def _matches(outcome: Outcome, condition: _Condition) -> list[_Match]:
     assert outcome.packed is not None
     assert outcome.death is not None
     (blob,) = Batch.unpack(outcome.packed)  # the row killed its worker: a failed record, as in a scan
-    record = failed_record(blob, [Fault("worker-died", detail=outcome.death.cause)])
-    return [_Match(record, bytes(outcome.packed))] if condition.holds(record) else []
+    reading = failed_reading(blob, [Fault("worker-died", detail=outcome.death.cause)])
+    return [_Match(reading.record(blob), bytes(outcome.packed))] if condition.holds(blob, reading) else []
 
 
 def _shed(matches: list[_Match], held_bytes: int) -> int:

@@ -68,6 +68,14 @@ class Swept(NamedTuple):
     """Per file: where its content begins in the arena. A multiple of 512."""
     ends: Numbers
 
+    def largest(self) -> tuple[list[int], list[int]]:
+        """Of each archive that has files: which of them is the first of the largest, and its size."""
+        first, n = np.array(self.file_at[:-1]), len(self.starts)
+        sizes = np.append(self.ends - self.starts, 0)  # one more, as an archive without files may be the last
+        most = np.maximum.reduceat(sizes, first)
+        among = np.append(np.flatnonzero(sizes[:n] == np.repeat(most, np.diff(self.file_at))), n)
+        return (among[np.searchsorted(among[:-1], first)] - first).tolist(), most.tolist()
+
 
 class Heads:
     """The distinct heads met: found by a hash of 16 bits, verified word for word, kept as rows of a matrix.
