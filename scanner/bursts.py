@@ -215,8 +215,8 @@ class Bursts:
         """What an ordinary row says. Runs once for nearly every row."""
         data, blob_id, start, end = row
         view = self._view
-        contents: list[Any] = [view[start:end] for start, end in spans]
-        digests: list[Any] = [xxh3_128_digest(content) for content in contents]
+        contents = [view[start:end] for start, end in spans]
+        digests = [xxh3_128_digest(content) for content in contents]
         joined = b"".join(digests)
         content_id = template.content_id(digests)
         meaning = template.meaning(contents, digests)
@@ -275,9 +275,11 @@ class _Template:
         if not self.ordinary:
             return
         self._depth = limits.depth
-        self._known = tasks.KnownNames(names, kinds)
         self._facts = [each for each, kind in zip(facts, kinds, strict=True) if kind == "file"]
         self.file_names = tuple([name for name, kind in listed if kind == "file"])
+        # Directories last, so that what is said of files is said of the first members: names come once, and then the
+        # order of directories means nothing.
+        self._known = tasks.KnownNames(*zip(*sorted(listed, key=lambda member: member[1] == "dir"), strict=True))
         n_files = len(self.file_names)
         self.counts = len(listed), n_files, len(listed) - n_files, 0
         keys = [each.key for each in self._facts]
@@ -285,10 +287,6 @@ class _Template:
         self._pairs: list[bytes] = [b""] * (2 * n_files)
         self._pairs[::2] = [keys[i] for i in order]
         self._in_order = itemgetter(*order) if n_files > 1 else tuple
-        number_of = iter(range(n_files))
-        numbers = [next(number_of) if kind == "file" else n_files for kind in kinds]
-        wanted = [number if each.wanted else n_files for number, each in zip(numbers, facts, strict=True)]
-        self._wanted = itemgetter(*wanted) if len(wanted) > 1 else lambda files: (files[wanted[0]],)
         self._commons: dict[tuple[str, ...], Commons | None] = {}
 
     def commons(self, types: tuple[str, ...]) -> Commons | None:
@@ -315,8 +313,6 @@ class _Template:
         pairs[1::2] = self._in_order(digests)
         return xxh3_128_hexdigest(b"".join(pairs))
 
-    def meaning(self, contents: list[Any], digests: list[Any]) -> Meaning:
-        """What the rules say of files with this content. Appends to both lists."""
-        contents.append(None)
-        digests.append(None)
-        return self._known.meaning(self._wanted(contents), self._wanted(digests))
+    def meaning(self, contents: Sequence[memoryview], digests: Sequence[bytes]) -> Meaning:
+        """What the rules say of files with this content."""
+        return self._known.meaning(contents, digests)

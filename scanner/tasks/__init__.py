@@ -49,8 +49,9 @@ class KnownNames:
         """What these members make together. Runs once a row; never raises; keeps no view.
 
         Args:
-            contents: for each member. Of a file that :func:`wants` asked for and that could be read, the whole of it,
-                borrowed; else None: such a file says nothing but its name.
+            contents: for each member up to the last file. Of a file that :func:`wants` asked for and that could be
+                read, the whole of it, borrowed; else None: such a file says nothing but its name. (What it did not ask
+                for may be given as well, and is not looked at.)
             digests: of the contents, where they were made anyway. Equal contents have equal digests; more is not
                 relied on.
         """
