@@ -60,10 +60,11 @@ class WithoutMeaning(Bursts):
     def _types(self, heads: list[tuple[int, int, bool]]) -> tuple[str, ...]:
         return ("text/utf-8",) * len(heads)
 
-    def _read(self, row: Any, template: Any, types: Any, commons: Any, spans: Any, file: str, size: int) -> Reading:
+    def _say(self, row: Any, number: int, burst: Any, alike: Any, spans: list[tuple[int, int]]) -> Reading:
         digests = [xxh3_128_digest(self._view[start:end]) for start, end in spans]
-        common = commons.get(_NOTHING.shared()) or self._common(commons, template, types, _NOTHING)
-        sizes = len(row.data), row.end - row.start, file, size
+        common = alike.commons.get(_NOTHING.shared()) or self._common(alike, _NOTHING)
+        file = alike.template.file_names[burst.largest[number]]
+        sizes = len(row.data), row.end - row.start, file, burst.largest_bytes[number]
         digest = b"".join(digests)
         reading = Reading(common, *sizes, None, None, row.blob_id, None, None, (), (), (), digest)
         self._probe.twins.keep(row.data, reading)

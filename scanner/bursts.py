@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest
@@ -22,7 +22,7 @@ from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
 from scanner.formats.gzip import GZIP, MAGIC
 from scanner.formats.tar_header import BLOCK
-from scanner.formats.tar_sweep import MAGIC_AT, MAGICS, TarSweep
+from scanner.formats.tar_sweep import MAGIC_AT, MAGICS, Flags, Numbers, Swept, TarSweep
 from scanner.model import Blob, Common, Fault, Meaning, MemberKind, Reading
 from scanner.options import MAGIC_BYTES, MIB, Limits
 from scanner.probe import HIGH_RATIO, Inflated, Probe
@@ -46,8 +46,16 @@ _TYPE_LISTS: Final = 64
 _COMMONS: Final = 2_048
 """What is remembered of what such rows have in common: 10 MB at worst."""
 
+_WORD_BYTES: Final = 8
 _TELLING: Final = np.zeros(1 << 16, np.bool_)
-_TELLING[[int.from_bytes(pair, sys.byteorder) for pair in TELLING_STARTS if pair]] = True
+_SECOND_WORD: Final = np.zeros(1 << 16, np.uint64)
+"""By the first two bytes of a file: whether a signature may match it, and its second 8 bytes if it does; 0: any."""
+for _pair, _start in TELLING_STARTS.items():
+    if _pair:
+        _TELLING[int.from_bytes(_pair, sys.byteorder)] = True
+    if len(_start) >= 2 * _WORD_BYTES:
+        _word = int.from_bytes(_start[_WORD_BYTES : 2 * _WORD_BYTES], sys.byteorder)
+        _SECOND_WORD[int.from_bytes(_pair, sys.byteorder)] = _word
 
 
 class _Waiting(NamedTuple):
@@ -59,17 +67,37 @@ class _Waiting(NamedTuple):
     end: int
 
 
-Commons: TypeAlias = dict[tuple[Any, ...], Common]
+class _Burst(NamedTuple):
+    """What a sweep found."""
+
+    swept: Swept
+    spans: list[tuple[int, int]]
+    """Per file: where its content begins and ends in the arena."""
+    heads: list[tuple[int, int, bool]]
+    """Per file: where it begins, where its window for content types ends, whether a signature may match it."""
+    largest: list[int]
+    """Per archive: which of its files is the first of the largest."""
+    largest_bytes: list[int]
+
+
+class _Alike(NamedTuple):
+    """Rows of one template whose files have the same content types."""
+
+    template: _Template
+    types: tuple[str, ...]
+    commons: dict[tuple[Any, ...], Common]
+    """What was met of them, by what they mean."""
 
 
 class Bursts:
-    """Scans rows in order. Holds an arena of :data:`BURST_BYTES` and buffers of half as much again."""
+    """Scans rows in order. Holds an arena of :data:`BURST_BYTES` and a block, and buffers of half as much again."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
-        self._arena = bytearray(BURST_BYTES)
+        self._arena = bytearray(BURST_BYTES + BLOCK)  # a last header's content would begin in the last block
         self._view = memoryview(self._arena)
         self._pairs = np.frombuffer(self._arena, np.uint16)
+        self._words = np.frombuffer(self._arena, np.uint64)
         self._sweep = TarSweep(self._arena)
         self._templates: dict[bytes, _Template] = {}
         self._generation = 0
@@ -135,16 +163,7 @@ class Bursts:
         if not starts:
             yield from rows  # type: ignore[misc] # all were read
             return
-        swept = self._sweep(starts, end)
-        if self._sweep.heads.generation != self._generation:
-            self._generation = self._sweep.heads.generation
-            self._templates.clear()
-        starts = swept.starts.tolist()
-        spans = list(zip(starts, swept.ends.tolist(), strict=True))
-        windows = np.minimum(swept.ends, swept.starts + MAGIC_BYTES).tolist()
-        telling = _TELLING[self._pairs[swept.starts // 2]].tolist()
-        heads = list(zip(starts, windows, telling, strict=True))
-        largest, largest_bytes = swept.largest()
+        burst = self._swept(starts, end)
         number = 0
         for row in rows:
             if type(row) is not _Waiting:
@@ -152,25 +171,32 @@ class Bursts:
                 continue
             progress()
             reading = None
-            if swept.ordinary[number]:
-                members = swept.heads[4 * swept.member_at[number] : 4 * swept.member_at[number + 1]]
-                template = self._templates.get(members) or self._learn(members)
-                if template.ordinary:
-                    files = slice(swept.file_at[number], swept.file_at[number + 1])
-                    types = self._types(heads[files])
-                    commons = template.commons(types)
-                    if commons is not None:
-                        file = template.file_names[largest[number]]
-                        try:
-                            reading = self._read(
-                                row, template, types, commons, spans[files], file, largest_bytes[number]
-                            )
-                        except MemoryError:
-                            raise
-                        except Exception:  # noqa: BLE001, S110 - the probe meets it too, and puts it into the record
-                            pass
+            if burst is not None and burst.swept.ordinary[number]:
+                try:
+                    reading = self._read(row, number, burst)
+                except MemoryError:
+                    raise
+                except Exception:  # noqa: BLE001, S110 - the probe meets it too, and puts it into the record
+                    pass
             number += 1
             yield reading or self._probe.scan(row.data, row.blob_id, Inflated(self._arena, row.start, row.end))
+
+    def _swept(self, starts: list[int], end: int) -> _Burst | None:
+        """The archives that begin at ``starts``; None where a defect of ours shows: that must not cost a batch."""
+        try:
+            swept = self._sweep(starts, end)
+            if self._sweep.heads.generation != self._generation:
+                self._generation = self._sweep.heads.generation
+                self._templates.clear()
+            at = swept.starts.tolist()
+            spans = list(zip(at, swept.ends.tolist(), strict=True))
+            windows = np.minimum(swept.ends, swept.starts + MAGIC_BYTES).tolist()
+            heads = list(zip(at, windows, self._telling(swept.starts).tolist(), strict=True))
+            return _Burst(swept, spans, heads, *swept.largest())
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the probe reads these rows as well, and says where it fails
+            return None
 
     def _learn(self, members: bytes) -> _Template:
         names = self._sweep.heads.names
@@ -185,6 +211,13 @@ class Bursts:
                 self._templates.clear()
             self._templates[members] = template
         return template
+
+    def _telling(self, starts: Numbers) -> Flags:
+        """Whether a signature may match the files that begin there."""
+        pairs = self._pairs[starts // 2]
+        second = _SECOND_WORD[pairs]
+        telling: Flags = _TELLING[pairs] & ((second == 0) | (second == self._words[starts // _WORD_BYTES + 1]))
+        return telling
 
     def _types(self, heads: list[tuple[int, int, bool]]) -> tuple[str, ...]:
         """The content types of files: where each begins, where its window ends, whether a signature may match it.
@@ -202,19 +235,21 @@ class Bursts:
             ]
         )
 
-    def _read(
-        self,
-        row: _Waiting,
-        template: _Template,
-        types: tuple[str, ...],
-        commons: Commons,
-        spans: list[tuple[int, int]],
-        largest_file: str,
-        largest_file_size: int,
-    ) -> Reading:
-        """What an ordinary row says. Runs once for nearly every row."""
+    def _read(self, row: _Waiting, number: int, burst: _Burst) -> Reading | None:
+        """What an ordinary row says; None where its files are not. Runs once for nearly every row."""
+        swept = burst.swept
+        members = swept.heads[4 * swept.member_at[number] : 4 * swept.member_at[number + 1]]
+        template = self._templates.get(members) or self._learn(members)
+        if not template.ordinary:
+            return None
+        files = slice(swept.file_at[number], swept.file_at[number + 1])
+        alike = template.alike(self._types(burst.heads[files]))
+        return None if alike is None else self._say(row, number, burst, alike, burst.spans[files])
+
+    def _say(self, row: _Waiting, number: int, burst: _Burst, alike: _Alike, spans: list[tuple[int, int]]) -> Reading:
+        """The same for files that keep what their names promise."""
         data, blob_id, start, end = row
-        view = self._view
+        view, template = self._view, alike.template
         contents = [view[start:end] for start, end in spans]
         digests = [xxh3_128_digest(content) for content in contents]
         joined = b"".join(digests)
@@ -222,11 +257,11 @@ class Bursts:
         meaning = template.meaning(contents, digests)
         raw_size = end - start
         reading = Reading(
-            commons.get(meaning.shared()) or self._common(commons, template, types, meaning),
+            alike.commons.get(meaning.shared()) or self._common(alike, meaning),
             len(data),
             raw_size,
-            largest_file,
-            largest_file_size,
+            template.file_names[burst.largest[number]],
+            burst.largest_bytes[number],
             meaning.instruction_chars,
             meaning.instruction_preview,
             blob_id,
@@ -241,15 +276,16 @@ class Bursts:
         self._probe.twins.keep(data, reading)
         return reading
 
-    def _common(self, commons: Commons, template: _Template, types: tuple[str, ...], meaning: Meaning) -> Common:
+    def _common(self, alike: _Alike, meaning: Meaning) -> Common:
         """What a row has in common with others that was not met before."""
         if self._n_commons >= _COMMONS:
-            for each in self._templates.values():
-                each.forget()
+            for template in self._templates.values():
+                template.forget()
             self._n_commons = 0
         self._n_commons += 1
-        common = Common.of(("ok", "gzip", "tar"), template.counts, meaning, template.file_names, types)
-        commons[meaning.shared()] = common
+        template = alike.template
+        common = Common.of(("ok", "gzip", "tar"), template.counts, meaning, template.file_names, alike.types)
+        alike.commons[meaning.shared()] = common
         return common
 
     def _kept(self, faults: Sequence[Fault]) -> Sequence[Fault]:
@@ -287,25 +323,22 @@ class _Template:
         self._pairs: list[bytes] = [b""] * (2 * n_files)
         self._pairs[::2] = [keys[i] for i in order]
         self._in_order = itemgetter(*order) if n_files > 1 else tuple
-        self._commons: dict[tuple[str, ...], Commons | None] = {}
+        self._alike: dict[tuple[str, ...], _Alike | None] = {}
 
-    def commons(self, types: tuple[str, ...]) -> Commons | None:
-        """What rows were met to have in common whose files have these content types, by what they mean.
-
-        None where files do not keep what their names promise, or hold something to be told of.
-        """
-        if types in self._commons:
-            return self._commons[types]
-        if len(self._commons) >= _TYPE_LISTS:
-            self._commons.clear()
-        is_plain_ = all(is_plain(facts, type_, self._depth) for facts, type_ in zip(self._facts, types, strict=True))
-        known = self._commons[types] = {} if is_plain_ else None
-        return known
+    def alike(self, types: tuple[str, ...]) -> _Alike | None:
+        """The rows whose files have these content types; None where those are not what the names promise."""
+        if types in self._alike:
+            return self._alike[types]
+        if len(self._alike) >= _TYPE_LISTS:
+            self._alike.clear()
+        are_plain = all(is_plain(facts, type_, self._depth) for facts, type_ in zip(self._facts, types, strict=True))
+        alike = self._alike[types] = _Alike(self, types, {}) if are_plain else None
+        return alike
 
     def forget(self) -> None:
         """Let go of what rows had in common."""
         if self.ordinary:
-            self._commons.clear()
+            self._alike.clear()
 
     def content_id(self, digests: list[bytes]) -> str:
         """See :class:`scanner.model.Record`: names are distinct, so their order does not depend on the digests."""

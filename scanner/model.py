@@ -326,6 +326,8 @@ def source_of(file: str, path: str) -> str:
 
 def printable(name: str) -> str:
     r"""``name`` as valid Unicode: bytes that were not UTF-8 become ``\xNN``. Plain names come back as they are."""
+    if name.isascii():
+        return name
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scanner.bursts import BURST_BYTES, Bursts
 from scanner.corpus.hostile_tar import END, TASK, member, pax
 from scanner.corpus.pack import BLOCK, gzip_blob, pax_record
-from scanner.formats.tar_sweep import TarSweep
+from scanner.formats.tar_sweep import Swept, TarSweep
 from scanner.model import Blob, Census, Record
 from scanner.options import Limits
 from scanner.probe import Probe
@@ -169,6 +169,33 @@ def test_rows_larger_than_what_is_left() -> None:
     noise = random.Random(1).randbytes(max(sizes))
     rows = [gzip_blob(tar_of(member("noise", noise[:size]))) for size in sizes]
     assert_same([*rows, *reversed(rows)])
+
+
+def test_a_header_in_the_last_block_of_the_arena() -> None:
+    """Its file would begin where the arena ends: nothing is looked up there, alone or behind other rows."""
+    noise = random.Random(2).randbytes(BURST_BYTES)
+    header = member("empty", b"")[:BLOCK]
+    sound = task()
+    alone = member("noise", noise[: BURST_BYTES - 2 * BLOCK]) + header
+    behind = member("noise", noise[: BURST_BYTES - 2 * BLOCK - len(sound)]) + header
+    assert len(alone) == len(sound) + len(behind) == BURST_BYTES
+    assert_same([gzip_blob(raw) for raw in (alone, sound, behind)])
+
+
+def test_a_defect_of_the_sweep_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the sweep fails all its rows are left to the probe, and the next burst is swept again."""
+    sweep, calls = TarSweep.__call__, []
+
+    def fails_at_first(self: TarSweep, starts: list[int], end: int) -> Swept:
+        calls.append(len(starts))
+        if len(calls) == 1:
+            raise IndexError("a defect")
+        return sweep(self, starts, end)
+
+    monkeypatch.setattr(TarSweep, "__call__", fails_at_first)
+    noise = random.Random(3).randbytes(BURST_BYTES // 2)
+    assert_same([gzip_blob(raw) for raw in (task(), tar_of(member("noise", noise)), tar_of(member("noise", noise)))])
+    assert calls == [2, 1]
 
 
 @pytest.mark.parametrize("name", sorted(ODD))

@@ -19,6 +19,7 @@ and UTF-16 without a mark is binary, as file(1) has it.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 
 from scanner.content.magic import CONTENT_TYPES, Magic
 from scanner.content.promises import TEXT_TYPES, lies, promise_of
@@ -47,9 +48,16 @@ _BY_FIRST_TWO = {b"": (Magic("empty", b""),)} | {
     first: tuple(row for row in CONTENT_TYPES if not row.offset and row.signature.startswith(first))
     for first in {row.signature[:2] for row in CONTENT_TYPES if not row.offset}
 }
-TELLING_STARTS = frozenset(_BY_FIRST_TWO)
-"""The first two bytes of every file that a signature at its start may match. Any other is ``text/utf-8`` where the
-window is plain ASCII without a NUL."""
+
+
+def _shared_start(signatures: Sequence[bytes]) -> bytes:
+    first, last = min(signatures), max(signatures)
+    return first[: next((at for at, byte in enumerate(first) if last[at : at + 1] != bytes((byte,))), len(first))]
+
+
+TELLING_STARTS = {first: _shared_start([row.signature for row in rows]) for first, rows in _BY_FIRST_TWO.items()}
+"""By the first two bytes of every file that a signature at its start may match: what all such signatures begin with.
+A file with any other start is ``text/utf-8`` where the window is plain ASCII without a NUL."""
 
 _FURTHER_IN = tuple(row for row in CONTENT_TYPES if row.offset)
 _REFINED = {"archive/zip": zip_type, "script/other": script_type}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from scanner.model import Buffer, Fault, Meaning, VerifierKind, printable
 from scanner.tasks import instruction, jsontext, verifier
@@ -14,8 +16,8 @@ _BACKSLASH = 92
 """Without it, the keys of JSON in UTF-8 are valid Unicode."""
 
 
-class _Document(NamedTuple):
-    """What a JSON or YAML file says."""
+class _Document(msgspec.Struct, frozen=True, gc=False):
+    """What a JSON or YAML file says. One is made for each that is new: a Struct takes a third of a NamedTuple's time."""
 
     parses: bool
     """As JSON."""
@@ -78,9 +80,8 @@ def _read_json(raw: bytes) -> _Document:
     keys = tuple(members) if _BACKSLASH not in raw else tuple(map(printable, members))
     if not words and verifier.says_nothing(members):  # nearly all
         return _Document(True, keys)
-    return _telling(raw, members, words, parses=True)._replace(
-        keys=keys, tells=True, kind=verifier.kind_of_json(members)
-    )
+    told = _telling(raw, members, words, parses=True)
+    return msgspec.structs.replace(told, keys=keys, tells=True, kind=verifier.kind_of_json(members))
 
 
 def _read_yaml(raw: bytes) -> _Document:

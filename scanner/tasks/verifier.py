@@ -21,7 +21,7 @@ HEURISTIC_KEYS = frozenset(
 HEURISTIC_TEXTS = ("verifier", "test_patch")
 """What it looks for, in any case, in the text of JSON and YAML files."""
 
-_NEEDLES = tuple([(word, word.encode()) for word in HEURISTIC_TEXTS])
+_VERIFIER, _TEST_PATCH = (word.encode() for word in HEURISTIC_TEXTS)
 SWE_KEYS = frozenset({"FAIL_TO_PASS", "PASS_TO_PASS"})
 JUDGE_KEYS = frozenset({"rubric", "rubrics", "criteria"})
 CASE_KEYS = frozenset({"inputs", "outputs"})
@@ -98,4 +98,6 @@ def telling_texts(data: bytes) -> tuple[str, ...]:
     (No other character has one of their letters as its lower case: only K and Å have such doubles.)
     """
     lower = data.lower()
-    return tuple([word for word, needle in _NEEDLES if needle in lower])
+    if _VERIFIER not in lower and _TEST_PATCH not in lower:  # nearly all
+        return ()
+    return tuple([word for word in HEURISTIC_TEXTS if word.encode() in lower])
