@@ -60,7 +60,7 @@ class WithoutMeaning(Bursts):
     def _types(self, heads: list[tuple[int, int, bool]]) -> tuple[str, ...]:
         return ("text/utf-8",) * len(heads)
 
-    def _say(self, row: Any, number: int, burst: Any, alike: Any, spans: list[tuple[int, int]]) -> Reading:
+    def _reading(self, row: Any, number: int, burst: Any, alike: Any, spans: list[tuple[int, int]]) -> Reading:
         digests = [xxh3_128_digest(self._view[start:end]) for start, end in spans]
         common = alike.commons.get(_NOTHING.shared()) or self._common(alike, _NOTHING)
         file = alike.template.file_names[burst.largest[number]]

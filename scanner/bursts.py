@@ -44,7 +44,7 @@ _TEMPLATE_MEMBERS: Final = 128
 
 _TYPE_LISTS: Final = 64
 _COMMONS: Final = 2_048
-"""What is remembered of what such rows have in common: 10 MB at worst."""
+"""What is remembered of what such rows have in common: 12 MB at worst."""
 
 _WORD_BYTES: Final = 8
 _TELLING: Final = np.zeros(1 << 16, np.bool_)
@@ -244,9 +244,11 @@ class Bursts:
             return None
         files = slice(swept.file_at[number], swept.file_at[number + 1])
         alike = template.alike(self._types(burst.heads[files]))
-        return None if alike is None else self._say(row, number, burst, alike, burst.spans[files])
+        return None if alike is None else self._reading(row, number, burst, alike, burst.spans[files])
 
-    def _say(self, row: _Waiting, number: int, burst: _Burst, alike: _Alike, spans: list[tuple[int, int]]) -> Reading:
+    def _reading(
+        self, row: _Waiting, number: int, burst: _Burst, alike: _Alike, spans: list[tuple[int, int]]
+    ) -> Reading:
         """The same for files that keep what their names promise."""
         data, blob_id, start, end = row
         view, template = self._view, alike.template

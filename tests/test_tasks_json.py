@@ -212,3 +212,37 @@ def test_tar_and_zip_agree() -> None:
         for blob in (tar_of(files), zip_of(files))
     ]
     assert meanings[0] == meanings[1]
+
+
+LISTED = st.sampled_from(
+    [
+        "[]",
+        "[ ]",
+        "[\n]",
+        '["t"]',
+        "[ \t1]",
+        "[[]]",
+        '"[]"',
+        '"[1]"',
+        '" [ 1 ] "',
+        '"t"',
+        '""',
+        '"["',
+        "{}",
+        "0",
+        "null",
+        "true",
+    ]
+)
+
+
+@given(tests=LISTED, space=st.text(" \t\n\r", max_size=3), key=st.sampled_from(["FAIL_TO_PASS", "PASS_TO_PASS"]))
+def test_tests_to_pass_are_a_list_that_is_not_empty(tests: str, space: str, key: str) -> None:
+    """A list with something in it, or a string that holds one: as the standard library builds it."""
+    text = f'{{"{key}":{space}{tests}{space}}}'
+    value = json.loads(text)[key]
+    if isinstance(value, str):
+        value = _loads(value.encode())
+    assert (interpret_json(text.encode(), lines=False).verifier_kind == "swe-config") is (
+        isinstance(value, list) and bool(value)
+    )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import msgspec
+
 from scanner.model import VerifierKind
 from scanner.tasks import harbor, jsontext
 from scanner.tasks.demands import Step
@@ -75,6 +77,8 @@ def kind_of_json(members: Mapping[str, Any]) -> VerifierKind:
 
 def _lists_something(member: Any) -> bool:
     """Whether a member is a list that is not empty, or a string that holds one as JSON."""
+    if type(member) is msgspec.Raw and (text := bytes(member)).startswith(b"["):  # nothing needs to be built to see it
+        return not text[1:].lstrip(b" \t\n\r").startswith(b"]")
     value = jsontext.value_of(member)
     if isinstance(value, str):
         value = jsontext.built(value)
