@@ -49,8 +49,6 @@ class MemberLists:
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[Common, tuple[int, int | None]] = {}
-        """How many files those of a Common were, and the number of their list."""
         self._known: dict[str, tuple[int, int]] = {}
         """By names joined as they are in the archive: how many they are, and the number of the list."""
         self._lists: dict[str, int] = {}
@@ -60,7 +58,8 @@ class MemberLists:
 
     def add(self, readings: Readings) -> None:
         """Take the next rows."""
-        rows, kept, numbers = self._rows, self._digests, self._numbers
+        rows, kept = self._rows, self._digests
+        numbers: dict[Common, tuple[int, int | None]] = {}  # files of a Common and their list; its names are not kept
         for common, digests in zip(readings.commons, readings.column("digests"), strict=True):
             if digests is None or len(digests) > FILES_KEPT * _WHOLE_DIGEST_BYTES:
                 rows.append(None)
