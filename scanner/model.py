@@ -309,6 +309,11 @@ class Meaning(msgspec.Struct, kw_only=True, gc=False):
 
 _N_SHARED: Final = Meaning.__struct_fields__.index("instruction_chars")
 
+if [name for name in Meaning.__struct_fields__ if name in COMMON_COLUMNS] != list(
+    Meaning.__struct_fields__[:_N_SHARED]
+):
+    raise AssertionError  # pragma: no cover - rows that differ in such a field would share a Common
+
 
 def source_of(file: str, path: str) -> str:
     """The source a row belongs to: the file's directory less a last ``data``, else the path up to its last ``-``.
