@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.corpora import corpus
-from bench.stage_work import Ignore, bursting, sweeping
+from bench.stage_work import Ignore, quickly_walking, reading
 from scanner import tasks
 from scanner.batch import Batch
 from scanner.bench.floor import inflate_all
@@ -67,9 +67,9 @@ def test_codec_streamed(per_row: PerRow, codec: Any, archives: list[bytes]) -> N
     per_row(lambda: [sum(map(len, codec.stream(each, sink, CHUNK_BYTES))) for each in data], FEW)
 
 
-def test_inflate_and_sweep(per_row: PerRow, rows: Any, blobs: list[Blob]) -> None:
+def test_inflate_and_walk_quickly(per_row: PerRow, rows: Any, blobs: list[Blob]) -> None:
     packed = [memoryview(each) for each in rows.packed]
-    work = sweeping()
+    work = quickly_walking()
     per_row(lambda: work(packed), len(blobs))
 
 
@@ -138,10 +138,10 @@ def probe_all(blobs: list[Blob]) -> None:
         probe(blob)
 
 
-def test_bursts(per_row: PerRow, rows: Any, blobs: list[Blob]) -> None:
+def test_ordinary(per_row: PerRow, rows: Any, blobs: list[Blob]) -> None:
     """Ordinary rows to their records."""
     packed = [memoryview(each) for each in rows.packed]
-    per_row(lambda: bursting()(packed), len(blobs))
+    per_row(lambda: reading()(packed), len(blobs))
 
 
 def test_probe(per_row: PerRow, blobs: list[Blob]) -> None:

@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from xxhash import xxh3_128_digest
-
 from scanner.batch import Batch
 from scanner.bench.floor import inflate_all
-from scanner.bursts import BURST_BYTES, Bursts
 from scanner.collector import Collector
 from scanner.formats.gzip import GZIP
 from scanner.formats.tar import TarWalker
-from scanner.formats.tar_header import BLOCK
-from scanner.formats.tar_sweep import TarSweep
+from scanner.formats.tar_quick import quick_walker
 from scanner.formats.zip import walk_zip
 from scanner.model import Buffer, Meaning, Member, Reading
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
+from scanner.ordinary import SIGNATURES, Ordinary
 from scanner.probe import Probe
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
 from scanner.worker import ScanWork
@@ -48,25 +45,21 @@ def inflating() -> Work:
     return inflate_all
 
 
-def sweeping() -> Work:
-    """Inflate ordinary rows one behind the other, and sweep their headers together; others are inflated alone."""
-    arena = bytearray(BURST_BYTES)
-    return partial(_sweep_all, arena, TarSweep(arena))
+def quickly_walking() -> Work:
+    """Inflate, and walk and hash ordinary rows by compiled code; others are inflated alone."""
+    arena = bytearray(SMALL_BYTES)
+    return partial(_walk_quickly, arena, quick_walker(arena, SIGNATURES))
 
 
-class WithoutMeaning(Bursts):
+class WithoutMeaning(Ordinary):
     """Everything that is done for an ordinary row but what needs its content understood: a Reading all the same."""
 
-    def _types(self, heads: list[tuple[int, int, bool]]) -> tuple[str, ...]:
-        return ("text/utf-8",) * len(heads)
-
-    def _reading(self, row: Any, number: int, burst: Any, alike: Any, spans: list[tuple[int, int]]) -> Reading:
-        digests = [xxh3_128_digest(self._view[start:end]) for start, end in spans]
-        common = alike.commons.get(_NOTHING.shared()) or self._common(alike, _NOTHING)
-        file = alike.template.file_names[burst.largest[number]]
-        sizes = len(row.data), row.end - row.start, file, burst.largest_bytes[number]
-        digest = b"".join(digests)
-        reading = Reading(common, *sizes, None, None, row.blob_id, None, None, (), (), (), digest)
+    def _reading(self, row: Any, template: Any, alike: Any) -> Reading:
+        walked = row.walked
+        common = alike.commons.get(_NOTHING.shared()) or self._common(row, template, alike, _NOTHING)
+        file = template.file_names[walked.largest]
+        sizes = len(row.data), row.raw_size, file, walked.largest_bytes
+        reading = Reading(common, *sizes, None, None, row.blob_id, None, None, (), (), (), walked.digests)
         self._probe.twins.keep(row.data, reading)
         return reading
 
@@ -76,18 +69,18 @@ _NOTHING: Final = Meaning()
 
 def recording() -> Work:
     """Ordinary rows to records that say nothing of what the task means; others by the probe, with all they mean."""
-    return _burst_all(WithoutMeaning(Probe(Limits())))
+    return _read_all(WithoutMeaning(Probe(Limits())))
 
 
-def bursting() -> Work:
-    """Ordinary rows to their records, others by the probe."""
-    return _burst_all(Bursts(Probe(Limits())))
+def reading() -> Work:
+    """Ordinary rows to their readings, others by the probe."""
+    return _read_all(Ordinary(Probe(Limits())))
 
 
-def _burst_all(bursts: Bursts) -> Work:
+def _read_all(ordinary: Ordinary) -> Work:
     def work(packed: Packed) -> None:
         for buffer in packed:
-            for _ in bursts(Batch.unpack(buffer)):
+            for _ in ordinary(Batch.unpack(buffer)):
                 pass
 
     return work
@@ -123,9 +116,9 @@ def working() -> Work:
 
 STAGES: Final[dict[str, Callable[[], Work]]] = {
     "inflate": inflating,
-    "sweep": sweeping,
+    "quick": quickly_walking,
     "record": recording,
-    "burst": bursting,
+    "reading": reading,
     "shard": working,
     "walk": walking,
     "collect": collecting,
@@ -133,24 +126,12 @@ STAGES: Final[dict[str, Callable[[], Work]]] = {
 }
 
 
-def _sweep_all(arena: bytearray, sweep: TarSweep, packed: Packed) -> None:
-    starts: list[int] = []
-    at = 0
+def _walk_quickly(arena: bytearray, walk: Any, packed: Packed) -> None:
     for buffer in packed:
         for blob in Batch.unpack(buffer):
             data = blob.data
-            if data is None or codec_of(bytes(data[:HEAD_BYTES])) is not GZIP:
-                continue
-            if at + int.from_bytes(data[-4:], "little") > BURST_BYTES:
-                if starts:
-                    sweep(starts, at)
-                starts, at = [], 0
-            size = GZIP.inflate_into(data, arena, at)
-            if size and size % BLOCK == 0 and arena.startswith(b"ustar", at + 257):
-                starts.append(at)
-                at += size
-    if starts:
-        sweep(starts, at)
+            if data is not None and codec_of(bytes(data[:HEAD_BYTES])) is GZIP:
+                walk(GZIP.inflate_into(data, arena) or 0)
 
 
 def _walk_all(make_sink: Callable[[], Any], packed: Packed) -> None:

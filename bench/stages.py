@@ -45,10 +45,10 @@ READ, SCAN = "read", "scan"
 TITLES: Final = {
     READ: ("read and pack, alone", ""),
     "inflate": ("inflate only: the floor", ""),
-    "sweep": ("+ sweep headers", "inflate"),
-    "record": ("+ hashes, record", "sweep"),
-    "burst": ("+ content types and id, rules", "record"),
-    "shard": ("+ stats, columns, shard", "burst"),
+    "quick": ("+ walk, hashes, first bytes: compiled", "inflate"),
+    "record": ("+ blob hash, twins, record", "quick"),
+    "reading": ("+ content id, rules", "record"),
+    "shard": ("+ stats, columns, shard", "reading"),
     SCAN: ("+ read, transport, write: a scan", "shard"),
     "walk": ("row by row: inflate and walk", "inflate"),
     "collect": ("+ hashes, types", "walk"),
@@ -140,12 +140,12 @@ def _tell(what: str) -> None:
 def show(source: str, rows: int, lines: Sequence[Line]) -> str:
     """One table."""
     out = [f"{source}, {rows:,} rows; processor time, µs a row, least of the rounds"]
-    out.append(f"  {'':36}{'µs/row':>8}{'adds':>8}   times the floor")
+    out.append(f"  {'':38}{'µs/row':>8}{'adds':>8}   times the floor")
     found = {line.stage: line.us_per_row for line in lines}
     for line in lines:
         title, base = TITLES[line.stage]
         step = f"{line.us_per_row - found[base]:.1f}" if base in found else ""
-        out.append(f"  {title:36}{line.us_per_row:>8.1f}{step:>8}   {line.over_floor}")
+        out.append(f"  {title:38}{line.us_per_row:>8.1f}{step:>8}   {line.over_floor}")
     return "\n".join(out)
 
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from xxhash import xxh3_128_hexdigest
 
-from scanner.bursts import Bursts
 from scanner.collector import Collector
 from scanner.content import content_type
 from scanner.formats import RowStopped
@@ -19,6 +18,7 @@ from scanner.formats.text import classify
 from scanner.formats.zip import walk_zip
 from scanner.model import Blob, Record
 from scanner.options import MIB, Limits
+from scanner.ordinary import Ordinary
 from scanner.probe import Probe
 from scanner.tasks import TaskFile, interpret, interpret_json, jsontext, tasktoml
 from scanner.tasks.dockerfile import base_image
@@ -28,7 +28,7 @@ LIMITS: Final = Limits(output_bytes=MIB // 2, members=2_000, header_bytes=64 << 
 """Small enough that an honest bomb takes a few milliseconds: what is looked for are dishonest ones."""
 
 _PROBE: Final = Probe(LIMITS)
-_BURSTS: Final = Bursts(Probe(LIMITS))
+_ORDINARY: Final = Ordinary(Probe(LIMITS))
 _ARENA: Final = bytearray(MIB // 4)
 
 
@@ -44,15 +44,15 @@ def tar(data: bytes) -> None:
     whole, cut = _walk_tar(data[1:], len(data) + 1), _walk_tar(data[1:], piece)
     if (whole.members, whole.faults) != (cut.members, cut.faults):
         raise AssertionError((whole.members, whole.faults, cut.members, cut.faults))
-    _sweep(data[1 : 1 + len(data) // BLOCK * BLOCK])
+    _as_a_row(data[1 : 1 + len(data) // BLOCK * BLOCK])
 
 
-def _sweep(raw: bytes) -> None:
-    """The same tar in a row of its own: swept in a burst it must give the record that the probe gives."""
+def _as_a_row(raw: bytes) -> None:
+    """The same tar in a row of its own: walked by compiled code it must give the record that the probe gives."""
     data = memoryview(gzip.compress(raw, 1))
     blob = Blob(data, "fuzz-1", "fuzz/x.parquet", 0)
     expected = _PROBE.scan(data, xxh3_128_hexdigest(data)).record(blob)
-    (reading,) = _BURSTS([blob])
+    reading = _ORDINARY.read(blob)
     record = reading.record(blob)
     expected.faults, record.faults = list(expected.faults), list(record.faults)
     if record != expected:

@@ -34,7 +34,7 @@ from scanner.model import (
     printable,
 )
 from scanner.options import CHUNK_BYTES, INTERPRET_BYTES, SMALL_BYTES, Limits
-from scanner.sniff import codec_of, container_of, has_zip_tail
+from scanner.sniff import HEAD_BYTES, codec_of, container_of, has_zip_tail
 from scanner.twins import Twins
 
 HIGH_RATIO: Final = 200
@@ -46,16 +46,19 @@ ZIP_BUFFER_BYTES: Final = 64 << 20
 _MARK_ROWS: Final = 32
 """Rows between two looks at the processor's clock, which the time limit of each counts from."""
 
+_TIMED_EVERY: Final = 33
+"""Rows between two whose inflating is timed."""
+
 _HEAD_BYTES: Final = 1024
 """Two tar blocks: what the container is judged by."""
 
 
 class Inflated(NamedTuple):
-    """A stretch of an arena."""
+    """What a row holds, as a whole at the start of the probe's arena."""
 
-    arena: bytearray
-    start: int
-    end: int
+    codec: CodecName
+    size_bytes: int | None
+    """None where it is too large for that, or unsound, or a zip, which is read as it lies."""
 
 
 class Probe:
@@ -68,10 +71,11 @@ class Probe:
         self.timed_ns = self.timed_bytes = 0
         """Processor time of inflating some of the rows, and the bytes that came out of them."""
         self.twins = Twins()
+        self.arena = bytearray(SMALL_BYTES)
         self._chunk_bytes = chunk_bytes
-        self._arena = bytearray(SMALL_BYTES)
         self._cpu_mark = time.process_time()
         self._since_mark = 0
+        self._until_timed = 0
 
     def __call__(self, blob: Blob) -> tuple[Record, Census]:
         """The Record of a row and what it adds to the counters. The blob is not kept."""
@@ -93,8 +97,35 @@ class Probe:
             self.raw_bytes += reading.raw_size or 0
         return reading
 
+    def inflate(self, data: memoryview) -> Inflated:
+        """A row into the arena."""
+        codec = codec_of(bytes(data[:HEAD_BYTES]))
+        if codec is None:
+            if len(data) > SMALL_BYTES or container_of(data) == "zip":
+                return Inflated("none", None)
+            memoryview(self.arena)[: len(data)] = data  # a slice of the bytearray would copy it twice
+            return Inflated("none", len(data))
+        self._until_timed -= 1
+        if self._until_timed >= 0:
+            size = codec.inflate_into(data, self.arena)
+        else:
+            self._until_timed = _TIMED_EVERY
+            size = self._inflate_timed(codec, data)
+        limit = self.limits.output_bytes
+        return Inflated(codec.name, None if size is None or (limit and size > limit) else size)
+
+    def _inflate_timed(self, codec: Codec, data: memoryview) -> int | None:
+        """``inflate_into`` between two looks at the clock: on one row of 33, for the efficiency that a Run records."""
+        started_ns = time.thread_time_ns()
+        size = codec.inflate_into(data, self.arena)
+        done_ns = time.thread_time_ns()
+        if size is not None:  # a look at this clock may itself take 2 µs
+            self.timed_ns += done_ns - started_ns - (time.thread_time_ns() - done_ns)
+            self.timed_bytes += size
+        return size
+
     def scan(self, data: memoryview, blob_id: str, inflated: Inflated | None = None) -> Reading:
-        """The same for a row that was not met. ``inflated``: what its gzip holds, where that is known already."""
+        """The same for a row that was not met. ``inflated``: what :meth:`inflate` said of it, where it was asked."""
         try:
             return self._scan(data, blob_id, inflated)
         except MemoryError:
@@ -109,11 +140,7 @@ class Probe:
             self._cpu_mark, self._since_mark = time.process_time(), 0
         row = _Row(Collector(self.limits, self._cpu_mark))
         try:
-            if inflated is None:
-                self._read(data, row)
-            else:
-                row.codec = "gzip"
-                self._read_whole(*inflated, row)
+            self._read(data, row, inflated or self.inflate(data))
         except RowStopped as stop:
             row.sink.stopped(stop)
         row.interpret()  # before anything else is inflated: what the rules asked for lies in the arena
@@ -128,60 +155,38 @@ class Probe:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read(self, data: memoryview, row: _Row) -> None:
-        codec = codec_of(bytes(data[:32]))
-        if codec is None:
-            self._read_plain(data, row)
-            return
-        row.codec = codec.name
-        arena = self._arena
-        limit = self.limits.output_bytes
-        size = codec.inflate_into(data, arena) if self._since_mark else self.inflate_timed(codec, data, arena)
-        if size is not None and not (limit and size > limit):
-            self._read_whole(arena, 0, size, row)
-        else:
+    def _read(self, data: memoryview, row: _Row, inflated: Inflated) -> None:
+        row.codec, size = inflated
+        if size is not None:
+            row.raw_size = size
+            if row.codec != "none":
+                row.sink.spend(size)
+            self._walk_whole(row)
+        elif row.codec != "none":
             self.streamed_rows += 1
-            self._read_stream(codec.stream(data, row.sink, self._chunk_bytes), row)
-
-    def inflate_timed(self, codec: Codec, data: memoryview, arena: bytearray, at: int = 0) -> int | None:
-        """``inflate_into`` between two looks at the clock: on one row of 33, for the efficiency that a Run records."""
-        started_ns = time.thread_time_ns()
-        size = codec.inflate_into(data, arena, at)
-        done_ns = time.thread_time_ns()
-        if size is not None:  # a look at this clock may itself take 2 µs
-            self.timed_ns += done_ns - started_ns - (time.thread_time_ns() - done_ns)
-            self.timed_bytes += size
-        return size
-
-    def _read_plain(self, data: memoryview, row: _Row) -> None:
-        """A blob without a codec. Walkers search in place, which views cannot: a small one moves to the arena."""
-        if container_of(bytes(data[:_HEAD_BYTES])) == "zip":
+            self._read_stream(self._stream(data, row.sink), row)
+        elif container_of(data) == "zip":
             row.raw_size = len(data)
             row.format = "zip"
             walk_zip(data, row.sink, self.limits)
-        elif len(data) <= SMALL_BYTES:
-            memoryview(self._arena)[: len(data)] = data  # a slice of the bytearray would copy it twice
-            row.raw_size = len(data)
-            self._walk_whole(self._arena, 0, len(data), row)
         else:
             pieces = (bytes(data[at : at + self._chunk_bytes]) for at in range(0, len(data), self._chunk_bytes))
             self._read_stream(pieces, row)
 
-    def _read_whole(self, buffer: bytearray, start: int, end: int, row: _Row) -> None:
-        """What came out of a codec in one piece."""
-        row.raw_size = end - start
-        row.sink.spend(end - start)
-        self._walk_whole(buffer, start, end, row)
+    def _stream(self, data: memoryview, sink: Collector) -> Iterator[bytes]:
+        codec = codec_of(bytes(data[:HEAD_BYTES]))
+        return iter(()) if codec is None else codec.stream(data, sink, self._chunk_bytes)
 
-    def _walk_whole(self, buffer: bytearray, start: int, end: int, row: _Row) -> None:
-        container = container_of(bytes(buffer[start : min(end, start + _HEAD_BYTES)]))
+    def _walk_whole(self, row: _Row) -> None:
+        """What lies at the start of the arena."""
+        container = container_of(self.arena, row.raw_size)
         if container == "tar":
             row.format = "tar"
             walker = TarWalker(row.sink, self.limits)
-            walker.feed(buffer, start, end)
+            walker.feed(self.arena, 0, row.raw_size)
             walker.close()
             return
-        self._read_buffer(memoryview(buffer)[start:end], row, is_zip=container == "zip")
+        self._read_buffer(memoryview(self.arena)[: row.raw_size], row, is_zip=container == "zip")
 
     def _read_buffer(self, raw: memoryview, row: _Row, *, is_zip: bool) -> None:
         """Raw bytes that are whole in memory and no tar."""
@@ -234,7 +239,8 @@ class Probe:
             sink.level += 1
             for name, data in sink.take_nested():
                 sink.prefix = name + "!/"
-                self._read(memoryview(data), _Row(sink))
+                view = memoryview(data)
+                self._read(view, _Row(sink), self.inflate(view))
 
 
 class _Row:

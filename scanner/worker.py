@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from scanner import tasks
 from scanner.batch import Batch
-from scanner.bursts import Bursts
 from scanner.engines.limits import progress
 from scanner.members import MemberLists
 from scanner.model import SCHEMA_VERSION, Blob, Reading, source_of
 from scanner.options import Limits
+from scanner.ordinary import Ordinary
 from scanner.probe import Probe
 from scanner.probes import Probes
 from scanner.readings import Readings
@@ -33,7 +33,7 @@ class ScanWork:
 
     def __init__(self, limits: Limits, source_filter: str | None = None, probes: Probes | None = None) -> None:
         self._probe = Probe(limits)
-        self._bursts = Bursts(self._probe)
+        self._ordinary = Ordinary(self._probe)
         self._probes = probes
         self._filter = re.compile(source_filter) if source_filter is not None else None
 
@@ -59,7 +59,7 @@ class ScanWork:
         tables = _Tables(self._probes)
         done, names_held = 0, 0
         readings: list[Reading] = []
-        for reading in self._bursts(blobs):
+        for reading in self._ordinary(blobs):
             readings.append(reading)
             names_held += len(reading.common.names)
             if names_held > _NAMES_HELD:

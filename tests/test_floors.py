@@ -41,9 +41,9 @@ ALLOWED: dict[str, set[str]] = {
     "sources": BASE | {"storage"},
     "engines": BASE | {"interrupts"},
     "contents": BASE | {"formats", "content", "sniff"},
-    "bursts": BASE | {"probe", "formats", "content", "tasks", "collector", "engines"},
+    "ordinary": BASE | {"probe", "formats", "content", "tasks", "collector", "engines"},
     "worker": BASE
-    | {"bursts", "probe", "probes", "tasks", "readings", "stats", "records", "members", "shards", "engines"},
+    | {"ordinary", "probe", "probes", "tasks", "readings", "stats", "records", "members", "shards", "engines"},
     "report": BASE | {"stats", "run", "shards", "records", "members"},
     "progress": BASE | {"report"},
     "interrupts": set(),

@@ -13,8 +13,7 @@ import scanner
 from scanner.faults import FAULTS
 from scanner.model import Record
 from scanner.options import SMALL_BYTES, Limits
-from scanner.probe import Probe, _Row
-from scanner.sniff import codec_of
+from scanner.probe import Inflated, Probe
 
 CHUNKS = (1, 7, 511, 65_536)
 """Sizes of the pieces that streams are read in, besides whole."""
@@ -26,13 +25,9 @@ PATIENCE_BYTES = {1: 100_000, 7: 500_000}
 class Streaming(Probe):
     """A probe that never inflates a row in one call."""
 
-    def _read(self, data: memoryview, row: _Row) -> None:
-        codec = codec_of(bytes(data[:32]))
-        if codec is None:
-            super()._read(data, row)
-            return
-        row.codec = codec.name
-        self._read_stream(codec.stream(data, row.sink, self._chunk_bytes), row)
+    def inflate(self, data: memoryview) -> Inflated:
+        inflated = super().inflate(data)
+        return inflated if inflated.codec == "none" else Inflated(inflated.codec, None)
 
 
 @pytest.fixture(scope="module")

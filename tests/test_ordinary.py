@@ -1,4 +1,4 @@
-"""Bursts say of every row what the probe says, which is the specification: row by row, whatever lies in between."""
+"""Ordinary rows: the compiled walker and templates make of a row what the probe makes of it, whatever lies between."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import tarfile
 from collections.abc import Sequence
 
 import pytest
+from codec_samples import ENCODERS
 from content_samples import zip_of
 from corpus import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_128_digest
 
-from scanner.bursts import BURST_BYTES, Bursts
+from scanner.content import CONTENT_TYPES, TELLING_STARTS, content_type
 from scanner.corpus.hostile_tar import END, TASK, member, pax
 from scanner.corpus.pack import BLOCK, gzip_blob, pax_record
-from scanner.formats.tar_sweep import Swept, TarSweep
-from scanner.model import Blob, Census, Record
-from scanner.options import Limits
+from scanner.formats.tar_quick import QuickWalker, Signatures, Walked, quick_walker
+from scanner.model import Blob, Census, Reading, Record
+from scanner.options import MAGIC_BYTES, SMALL_BYTES, Limits
+from scanner.ordinary import Ordinary
 from scanner.probe import Probe
 
 FILES = {
@@ -69,28 +72,81 @@ def plain(result: tuple[Record, Census]) -> tuple[object, ...]:
     return (record, *map(tuple, lists), census.digests)
 
 
+def scanned(rows: Sequence[bytes | None], limits: Limits | None = None) -> list[tuple[Blob, Reading]]:
+    """Each row with what is said of it."""
+    blobs = blobs_of(rows)
+    return list(zip(blobs, Ordinary(Probe(limits or Limits()))(blobs), strict=True))
+
+
 def assert_same(rows: Sequence[bytes | None], limits: Limits | None = None) -> None:
     limits = limits or Limits()
     expected = [plain(Probe(limits)(blob)) for blob in blobs_of(rows)]
-    blobs = blobs_of(rows)
-    readings = zip(Bursts(Probe(limits))(blobs), blobs, strict=True)
-    got = [plain((reading.record(blob), reading.census())) for reading, blob in readings]
+    got = [plain((reading.record(blob), reading.census())) for blob, reading in scanned(rows, limits)]
     for number, (one, other) in enumerate(zip(got, expected, strict=True)):
         assert one == other, f"row {number}"
 
 
+SIGNATURES = Signatures(TELLING_STARTS, [b"#!/bin/bash\n", b"#!/bin/sh\n"], MAGIC_BYTES)
+
+
+def walker_of(raw: bytes) -> QuickWalker:
+    """The compiled walker, over an arena that begins with an archive and ends in other bytes."""
+    walker = quick_walker(bytearray(raw + b"x" * BLOCK), SIGNATURES)
+    assert walker is not None, "tar_quick.c was not compiled: is there a C compiler?"
+    return walker
+
+
 @pytest.mark.parametrize("dialect", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
 @pytest.mark.parametrize("mtime", [1_700_000_000, 1_700_000_000.25])
-def test_what_python_writes_is_swept(dialect: int, mtime: float) -> None:
-    """Files and directories as ``tarfile`` writes them are ordinary: none of these rows is left to the walker."""
-    raws = [task(dialect=dialect, mtime=mtime), task({"a/": b"", "a/b": b"c" * 1024}, dialect=dialect, mtime=mtime)]
-    arena = bytearray(b"".join(raws))
-    swept = TarSweep(arena)([0, len(raws[0])], len(arena))
-    assert swept.ordinary == [True, True]
-    assert swept.member_at == [0, 7, 9]
-    contents = [bytes(arena[start:end]) for start, end in zip(swept.starts, swept.ends, strict=True)]
-    assert contents == [*FILES.values(), b"c" * 1024]
-    assert_same([gzip_blob(raw) for raw in raws])
+def test_what_python_writes_is_ordinary(dialect: int, mtime: float) -> None:
+    """Files and directories as ``tarfile`` writes them are walked, hashed and told apart by compiled code."""
+    contents = {**FILES, "d/": b"", "d/picture.png": b"\x89PNG\r\n\x1a\n", "d/latin": b"caf\xe9", "d/nul": b"a\0b"}
+    raw = task(contents, dialect=dialect, mtime=mtime)
+    walker = walker_of(raw)
+    walked = walker(len(raw))
+    assert walked is not None
+    numbers = memoryview(walked.members).cast("i").tolist()
+    names = [walker.head(number >> 1)[:100].rstrip(b"\0").decode() for number in numbers]
+    assert names == list(contents)
+    assert [number & 1 for number in numbers] == [name.endswith("/") for name in contents]
+    files = [data for name, data in contents.items() if not name.endswith("/")]
+    assert [raw[start:end] for start, end in zip(walked.spans[::2], walked.spans[1::2], strict=True)] == files
+    assert walked.digests == b"".join(map(xxh3_128_digest, files))
+    assert walked.types == bytes([1, 1, 1, 3, 1, 2, 1, 0, 0, 0])
+    assert (walked.largest, walked.largest_bytes) == (6, len(FILES["solution/solve.sh"]))
+
+
+@given(
+    st.binary(max_size=MAGIC_BYTES + 9)
+    | st.text(max_size=80).map(str.encode)
+    | st.sampled_from([row.signature for row in CONTENT_TYPES])
+)
+def test_types_that_are_settled(content: bytes) -> None:
+    """What compiled code settles by a file's first bytes is what the table of magic says of it."""
+    raw = tar_of(member("f", content))
+    walked = walker_of(raw)(len(raw))
+    assert walked is not None
+    settled = ["text/utf-8", "empty", "script/shell", "script/shell"]
+    assert not walked.types[0] or settled[walked.types[0] - 1] == content_type(content)
+
+
+def test_memory_beyond_the_archive_is_not_looked_at() -> None:
+    """An archive that is cut anywhere, with what would follow it still behind, is refused or lies within its end."""
+    raw = task()
+    walker = walker_of(raw)
+    for end in range(0, len(raw), 64):
+        walked = walker(end)
+        assert walked is None or max(walked.spans) <= end - 2 * BLOCK, end
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing was compiled, or a library lacks a symbol, the probe reads every row, with the same records."""
+    rows = [gzip_blob(task()), gzip_blob(ODD["a link"]), gzip_blob(task(mtime=1.5))]
+    quick = [plain((reading.record(blob), reading.census())) for blob, reading in scanned(rows)]
+    for module in ("scanner.formats.no_such_module", "xxhash._xxhash"):
+        monkeypatch.setattr("scanner.formats.tar_quick.MODULE", module)
+        assert quick_walker(bytearray(BLOCK), SIGNATURES) is None
+        assert [plain((reading.record(blob), reading.census())) for blob, reading in scanned(rows)] == quick
 
 
 def test_the_hostile_corpus_between_sound_rows() -> None:
@@ -163,44 +219,66 @@ def test_archives_inside(depth: int) -> None:
     assert_same(rows * 2, Limits(depth=depth))
 
 
-def test_rows_larger_than_what_is_left() -> None:
-    """Rows that end a burst, that fill one exactly, and that fit in none."""
-    sizes = [BURST_BYTES // 3, BURST_BYTES // 2, BURST_BYTES - 4 * BLOCK, BURST_BYTES - 3 * BLOCK, BURST_BYTES, 10]
+def test_rows_that_fill_the_arena() -> None:
+    """Rows that fill it to the last block, that fit in none, and small ones between."""
+    sizes = [SMALL_BYTES // 3, SMALL_BYTES - 4 * BLOCK, SMALL_BYTES - 3 * BLOCK, SMALL_BYTES, 10]
     noise = random.Random(1).randbytes(max(sizes))
     rows = [gzip_blob(tar_of(member("noise", noise[:size]))) for size in sizes]
     assert_same([*rows, *reversed(rows)])
 
 
 def test_a_header_in_the_last_block_of_the_arena() -> None:
-    """Its file would begin where the arena ends: nothing is looked up there, alone or behind other rows."""
-    noise = random.Random(2).randbytes(BURST_BYTES)
-    header = member("empty", b"")[:BLOCK]
-    sound = task()
-    alone = member("noise", noise[: BURST_BYTES - 2 * BLOCK]) + header
-    behind = member("noise", noise[: BURST_BYTES - 2 * BLOCK - len(sound)]) + header
-    assert len(alone) == len(sound) + len(behind) == BURST_BYTES
-    assert_same([gzip_blob(raw) for raw in (alone, sound, behind)])
+    """Its file would begin where the arena ends: nothing is looked up there, whether it states a size or not."""
+    noise = random.Random(2).randbytes(SMALL_BYTES - 2 * BLOCK)
+    rows = [member("noise", noise) + member("last", content)[:BLOCK] for content in (b"", b"x")]
+    assert {len(raw) for raw in rows} == {SMALL_BYTES}
+    assert_same([gzip_blob(raw) for raw in (*rows, task())])
 
 
-def test_a_defect_of_the_sweep_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the sweep fails all its rows are left to the probe, and the next burst is swept again."""
-    sweep, calls = TarSweep.__call__, []
+def test_heads_that_share_a_slot() -> None:
+    """Names by the thousand fill the table of heads; what finds no place in it is refused, and then all start over."""
+    rows = [tar_of(*[member(f"{row}/{i}", b"") for i in range(400)]) for row in range(30)]
+    walker = quick_walker(bytearray(len(rows[0])), SIGNATURES)
+    assert walker is not None
+    for raw in rows:
+        walker._kept[0][:] = raw
+        numbers = walker(len(raw))
+        if numbers is None:
+            assert walker.is_full()
+            walker.start_over()
+            numbers = walker(len(raw))
+        assert numbers is not None
+        heads = [walker.head(number >> 1) for number in memoryview(numbers.members).cast("i").tolist()]
+        assert heads == [raw[at : at + 128] for at in range(0, 400 * BLOCK, BLOCK)]
 
-    def fails_at_first(self: TarSweep, starts: list[int], end: int) -> Swept:
-        calls.append(len(starts))
+
+def test_a_defect_of_the_walker_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it fails the row is left to the probe, and the next one is walked again."""
+    walk, calls = QuickWalker.__call__, []
+
+    def fails_at_first(self: QuickWalker, end: int) -> Walked | None:
+        calls.append(end)
         if len(calls) == 1:
             raise IndexError("a defect")
-        return sweep(self, starts, end)
+        return walk(self, end)
 
-    monkeypatch.setattr(TarSweep, "__call__", fails_at_first)
-    noise = random.Random(3).randbytes(BURST_BYTES // 2)
-    assert_same([gzip_blob(raw) for raw in (task(), tar_of(member("noise", noise)), tar_of(member("noise", noise)))])
-    assert calls == [2, 1]
+    monkeypatch.setattr(QuickWalker, "__call__", fails_at_first)
+    raws = [task(), task(mtime=1.5)]
+    assert_same([gzip_blob(raw) for raw in raws])
+    assert calls == [len(raw) for raw in raws]
+
+
+@pytest.mark.parametrize("codec", ["none", *ENCODERS])
+def test_any_codec(codec: str) -> None:
+    """A tar is as ordinary in one codec as in another; rows of several that say the same have records of their own."""
+    encode = ENCODERS.get(codec, bytes)
+    rows = [encode(task(mtime=i + 0.5)) for i in range(3)]
+    assert_same([*rows, gzip_blob(task()), *rows, encode(task())])
 
 
 @pytest.mark.parametrize("name", sorted(ODD))
 def test_nothing_but_odd_rows(name: str) -> None:
-    """A burst in which no row is ordinary, and perhaps no header one that is swept."""
+    """Without an ordinary row before it."""
     assert_same([gzip_blob(ODD[name])])
 
 
@@ -211,7 +289,7 @@ def test_more_names_than_are_remembered() -> None:
 
 
 def test_a_size_that_lies_is_not_believed() -> None:
-    """The trailer's size decides where a row goes in the arena; a forged one is seen."""
+    """A trailer that states another size than came out is seen."""
     good = gzip_blob(task())
     forged = [good[:-4] + size.to_bytes(4, "little") for size in (0, 512, 1 << 20, (1 << 32) - 512)]
     assert_same([good, *forged, good])

@@ -1,0 +1,204 @@
+/* The members of one ordinary tar archive that lies whole in memory: listed, checked, hashed, told apart by first bytes.
+ *
+ * Runs once for nearly every row, right after it was inflated, while it lies in the processor's caches. Ordinary is what
+ * tar writers write for files and directories: ustar or GNU headers without links and prefixes, each perhaps behind a PAX
+ * header that says an mtime and nothing else, and zeros behind the last. Anything else is refused with 0, and is left to
+ * scanner.formats.tar.TarWalker, which is the specification: what is ordinary, it would list the same, without a fault.
+ *
+ * Called through ctypes (scanner/formats/tar_quick.py): no Python object is touched, nothing is allocated, nothing is read
+ * outside of the arena's first `end` bytes, and columns have a place for each block of them.
+ *
+ * Layout: POSIX.1-2017 pax, "ustar Interchange Format".
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+enum {
+    BLOCK = 512,
+    NAME = 0, SIZE = 124, CHECKSUM = 148, FLAG = 156, LINK = 157, MAGIC = 257, PREFIX = 345,
+    HEAD = 128,        /* name, mode, owner, the first 4 digits of the size: looked up as a whole */
+    MOST_HEADS = 4096, /* distinct heads that are remembered */
+    SLOT_BITS = 14,
+    MOST_STEPS = 16,   /* from slot to slot: crafted heads make this slow, not endless */
+    LINE = 32,         /* bytes a known first line takes: its length and itself */
+    LEAST_MTIME = 10, MOST_MTIME = 99, /* bytes of a PAX header's body: "11 mtime=1\n" */
+};
+
+/* Content types that are settled here. First lines follow, in the order they were given. */
+enum { UNSETTLED, PLAIN_TEXT, EMPTY, FIRST_LINES };
+
+typedef struct {
+    uint64_t low, high;
+} Digest; /* as XXH128_hash_t, which xxHash returns by value */
+
+typedef struct {
+    /* What is given. */
+    const uint8_t *arena;
+    Digest (*hash)(const void *, size_t);
+    const uint64_t *signatures; /* by the first two bytes: 0 none begins so, 1 one may, else the second 8 bytes of all */
+    const uint8_t *lines;       /* n_lines of LINE bytes */
+    int64_t n_lines;
+    int64_t window; /* bytes of a file that its type is judged by */
+    /* What is remembered. */
+    uint8_t *heads; /* MOST_HEADS of HEAD bytes; number 0 is none */
+    int32_t *slots; /* 1 << SLOT_BITS numbers of heads */
+    int64_t n_heads;
+    /* What is said of the archive at hand. */
+    int32_t *members; /* per member: twice the number of its head, plus one for a directory */
+    int32_t *spans;   /* per file: where its content begins and ends */
+    uint8_t *digests; /* per file: 16 bytes, as xxh3_128_digest gives them */
+    uint8_t *types;   /* per file: UNSETTLED, ... */
+    int64_t n_members, n_files;
+    int64_t largest, largest_bytes; /* which file is the first of the largest, and its size; -1 where there is none */
+} Walk;
+
+static uint64_t word(const uint8_t *at) {
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static int is_zero(const uint8_t *at, size_t n) {
+    uint64_t any = 0;
+    for (; n >= 8; n -= 8, at += 8) any |= word(at);
+    for (; n; n--, at++) any |= *at;
+    return !any;
+}
+
+/* The value of n octal digits; -1 where they are not all digits. */
+static int64_t octal(const uint8_t *at, int n) {
+    int64_t value = 0;
+    for (int i = 0; i < n; i++) {
+        unsigned digit = at[i] - (unsigned)'0';
+        if (digit > 7) return -1;
+        value = 8 * value + digit;
+    }
+    return value;
+}
+
+/* The sum of a header's bytes, its checksum taken as blanks. */
+static int64_t checksum(const uint8_t *header) {
+    const uint64_t odd = 0x00FF00FF00FF00FF;
+    uint64_t sums = 0; /* four of 16 bits: 64 words add at most 64 * 2 * 255 to each */
+    for (int i = 0; i < BLOCK; i += 8) sums += (word(header + i) & odd) + ((word(header + i) >> 8) & odd);
+    int64_t sum = 8 * ' ';
+    for (; sums; sums >>= 16) sum += (int64_t)(sums & 0xFFFF);
+    for (int i = 0; i < 8; i++) sum -= header[CHECKSUM + i];
+    return sum;
+}
+
+static int is_ordinary(const uint8_t *header) {
+    return (!memcmp(header + MAGIC, "ustar\0" "00", 8) || !memcmp(header + MAGIC, "ustar  ", 8)) &&
+           !memcmp(header + SIZE, "0000", 4) && !header[SIZE + 11] && !header[CHECKSUM + 6] && header[CHECKSUM + 7] == ' ' &&
+           is_zero(header + LINK, MAGIC - LINK) && !header[PREFIX] && octal(header + CHECKSUM, 6) == checksum(header);
+}
+
+static int is_mtime(const uint8_t *body, int64_t size) {
+    return size >= LEAST_MTIME && size <= MOST_MTIME && body[0] == '0' + size / 10 && body[1] == '0' + size % 10 &&
+           !memcmp(body + 2, " mtime=", 7) && body[size - 1] == '\n';
+}
+
+/* The number of the header's head, which is noted where it is new; 0 where there is no room. */
+static int32_t number_of(Walk *walk, const uint8_t *head) {
+    uint64_t hash = 0;
+    for (int i = 0; i < HEAD; i += 8) {
+        hash = (hash ^ word(head + i)) * 0x9E3779B97F4A7C15;
+        hash ^= hash >> 32;
+    }
+    for (int step = 0; step < MOST_STEPS; step++) {
+        int32_t *slot = walk->slots + ((hash + (uint64_t)step) & ((1 << SLOT_BITS) - 1));
+        if (!*slot) {
+            if (walk->n_heads >= MOST_HEADS) return 0;
+            memcpy(walk->heads + HEAD * walk->n_heads, head, HEAD);
+            return *slot = (int32_t)walk->n_heads++;
+        }
+        if (!memcmp(walk->heads + HEAD * (size_t)*slot, head, HEAD)) return *slot;
+    }
+    return 0;
+}
+
+/* Whether a text is ASCII without a NUL. */
+static int is_plain(const uint8_t *at, size_t n) {
+    const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    uint64_t odd = 0; /* a byte less one has its top bit where it was NUL, and one of ASCII has none */
+    for (; n >= 64 && !(odd & tops); n -= 64, at += 64)
+        for (int i = 0; i < 64; i += 8) odd |= word(at + i) | (word(at + i) - ones);
+    for (; n >= 8; n -= 8, at += 8) odd |= word(at) | (word(at) - ones);
+    if (odd & tops) return 0;
+    for (; n; n--, at++)
+        if (!*at || *at & 0x80) return 0;
+    return 1;
+}
+
+/* A file is followed by two blocks of zeros at least, so its second 8 bytes may be looked at whatever its size. */
+static uint8_t type_of(const Walk *walk, const uint8_t *file, size_t size) {
+    if (!size) return EMPTY;
+    size_t window = size < (size_t)walk->window ? size : (size_t)walk->window;
+    uint16_t pair;
+    memcpy(&pair, file, sizeof pair);
+    uint64_t signature = walk->signatures[pair];
+    if (!signature || (signature != 1 && signature != word(file + 8))) return is_plain(file, window) ? PLAIN_TEXT : UNSETTLED;
+    const uint8_t *line = walk->lines;
+    for (int64_t i = 0; i < walk->n_lines; i++, line += LINE)
+        if (line[0] <= window && !memcmp(file, line + 1, line[0])) return (uint8_t)(FIRST_LINES + i);
+    return UNSETTLED;
+}
+
+/* Lists the members of the archive in the arena's first `end` bytes. 0 where it is not ordinary, or no multiple of 512. */
+static int list(Walk *walk, size_t end) {
+    int after_pax = 0;
+    size_t at = 0;
+    walk->n_members = walk->n_files = 0;
+    walk->largest = walk->largest_bytes = -1;
+    while (end - at >= BLOCK && walk->arena[at]) {
+        const uint8_t *header = walk->arena + at;
+        int64_t size = octal(header + SIZE + 4, 7);
+        uint8_t flag = header[FLAG];
+        if (size < 0 || !is_ordinary(header)) return 0;
+        at += BLOCK;
+        if (flag == 'x') {
+            if (after_pax || end - at < BLOCK || !is_mtime(walk->arena + at, size)) return 0;
+            after_pax = 1;
+            at += BLOCK;
+            continue;
+        }
+        after_pax = 0;
+        int32_t number = number_of(walk, header + NAME);
+        if (!number || (flag != '0' && flag != '5')) return 0;
+        walk->members[walk->n_members++] = 2 * number + (flag == '5');
+        if (flag == '5') continue; /* whatever size it states, it has no content */
+        size_t padded = ((size_t)size + BLOCK - 1) / BLOCK * BLOCK;
+        if (padded > end - at) return 0;
+        if (size > walk->largest_bytes) {
+            walk->largest_bytes = size;
+            walk->largest = walk->n_files;
+        }
+        walk->spans[2 * walk->n_files] = (int32_t)at;
+        walk->spans[2 * walk->n_files + 1] = (int32_t)(at + (size_t)size);
+        walk->n_files++;
+        at += padded;
+    }
+    return !after_pax && end % BLOCK == 0 && end - at >= 2 * BLOCK && is_zero(walk->arena + at, end - at);
+}
+
+EXPORT int scanner_walk_tar(Walk *walk, size_t end) {
+    if (!list(walk, end)) return 0;
+    for (int64_t i = 0; i < walk->n_files; i++) {
+        const uint8_t *file = walk->arena + walk->spans[2 * i];
+        size_t size = (size_t)(walk->spans[2 * i + 1] - walk->spans[2 * i]);
+        Digest digest = walk->hash(file, size);
+        for (int byte = 0; byte < 8; byte++) {
+            walk->digests[16 * i + byte] = (uint8_t)(digest.high >> (56 - 8 * byte));
+            walk->digests[16 * i + 8 + byte] = (uint8_t)(digest.low >> (56 - 8 * byte));
+        }
+        walk->types[i] = type_of(walk, file, size);
+    }
+    return 1;
+}

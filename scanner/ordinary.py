@@ -1,0 +1,263 @@
+"""Ordinary rows: a tar of files and directories in which nothing is unusual, which is nearly every row.
+
+Such a row is walked by compiled code right after it was inflated, and read by what was learnt from the rows before that
+have the same names; whatever is in any way odd goes to :class:`scanner.probe.Probe`, which is the specification and
+gives the same for both (tests/test_ordinary.py). Where nothing was compiled all rows go there.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from xxhash import xxh3_128_hexdigest
+
+from scanner import tasks
+from scanner.collector import Collector, collisions_of, facts_of, is_plain
+from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
+from scanner.engines.limits import progress
+from scanner.formats.tar_header import number, text
+from scanner.formats.tar_quick import EMPTY, FIRST_LINES, MOST_LINE_BYTES, PLAIN_TEXT, Signatures, Walked, quick_walker
+from scanner.model import Blob, CodecName, Common, Fault, Meaning, MemberKind, Reading
+from scanner.options import MAGIC_BYTES, Limits
+from scanner.probe import HIGH_RATIO, Inflated, Probe
+
+_PATIENCE_SECONDS: Final = 1
+"""A row here may take a tenth of a second; with a lower limit of time for one the probe reads them all."""
+
+_TEMPLATES: Final = 1_024
+_TEMPLATE_MEMBERS: Final = 128
+"""What is remembered of names, and the longest list: together 30 MB at worst, of crafted rows."""
+
+_TYPE_LISTS: Final = 64
+_COMMONS: Final = 2_048
+"""What is remembered of what such rows have in common: 12 MB at worst."""
+
+_LINES: Final = tuple(line for line in SHEBANG_LINES if b"sh" in line or b"python" in line)
+SIGNATURES: Final = Signatures(TELLING_STARTS, [line for line in _LINES if len(line) <= MOST_LINE_BYTES], MAGIC_BYTES)
+_SETTLED: Final[dict[int, str]] = {
+    PLAIN_TEXT: "text/utf-8",
+    EMPTY: "empty",
+    **{FIRST_LINES + at: SHEBANG_LINES[line] for at, line in enumerate(SIGNATURES.lines)},
+}
+"""The content types of files that the walker settles."""
+
+
+class _Row(NamedTuple):
+    """A row that lies inflated in the arena, and its members."""
+
+    data: memoryview
+    blob_id: str
+    codec: CodecName
+    raw_size: int
+    walked: Walked
+
+
+class _Alike(NamedTuple):
+    """Rows of one template and codec whose files have the same content types."""
+
+    types: tuple[str, ...]
+    commons: dict[tuple[Any, ...], Common]
+    """What was met of them, by what they mean."""
+
+
+class Ordinary:
+    """Scans rows in order, in the arena of a probe."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._view = memoryview(probe.arena)
+        limits = probe.limits
+        patient = not limits.seconds or limits.seconds >= _PATIENCE_SECONDS
+        self._walk = quick_walker(probe.arena, SIGNATURES) if patient else None
+        self._templates: dict[bytes, _Template] = {}
+        self._n_commons = 0
+
+    def __call__(self, blobs: Iterable[Blob]) -> Iterator[Reading]:
+        """What each row says. A blob is borrowed until its Reading is out."""
+        for blob in blobs:
+            progress()
+            yield self.read(blob)
+
+    def read(self, blob: Blob) -> Reading:
+        """What a row says."""
+        probe, data = self._probe, blob.data
+        if data is None or self._walk is None:
+            return probe.read(blob)
+        blob_id = xxh3_128_hexdigest(data)
+        known = probe.known(data, blob_id)
+        if known is not None:
+            return known
+        inflated = reading = None
+        try:
+            inflated = probe.inflate(data)
+            reading = self._read(data, blob_id, inflated)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001, S110 - the probe meets it too, and puts it into the record
+            pass
+        return reading or probe.scan(data, blob_id, inflated)
+
+    def _read(self, data: memoryview, blob_id: str, inflated: Inflated) -> Reading | None:
+        """What an ordinary row says; None where it is not one. Runs once for nearly every row."""
+        codec, size = inflated
+        if size is None or size > HIGH_RATIO * len(data) or self._walk is None:
+            return None
+        walked = self._walk(size)
+        if walked is None:
+            self._make_room()
+            return None
+        template = self._templates.get(walked.members) or self._learn(walked.members)
+        if not template.ordinary:
+            return None
+        alike = template.settled.get((codec, walked.types)) or self._alike(template, codec, walked)
+        return None if alike is None else self._reading(_Row(data, blob_id, codec, size, walked), template, alike)
+
+    def _reading(self, row: _Row, template: _Template, alike: _Alike) -> Reading:
+        """The same for files that keep what their names promise."""
+        data, blob_id, _, raw_size, (_, _, joined, spans, largest, largest_bytes) = row
+        view, bounds = self._view, iter(spans)
+        contents = [view[start:end] for start, end in zip(bounds, bounds, strict=True)]
+        digests = template.digests(joined)
+        content_id = template.content_id(digests)
+        meaning = template.meaning(contents, digests)
+        reading = Reading(
+            alike.commons.get(meaning.shared()) or self._common(row, template, alike, meaning),
+            len(data),
+            raw_size,
+            template.file_names[largest],
+            largest_bytes,
+            meaning.instruction_chars,
+            meaning.instruction_preview,
+            blob_id,
+            content_id,
+            meaning.instruction_id,
+            self._kept(meaning.faults) if meaning.faults else (),
+            meaning.json_keys,
+            (),
+            joined,
+        )
+        self._probe.raw_bytes += raw_size
+        self._probe.twins.keep(data, reading)
+        return reading
+
+    # -- what is learnt, and forgotten --------------------------------------------------------------------------------
+
+    def _learn(self, members: bytes) -> _Template:
+        """What rows with these members have in common."""
+        assert self._walk is not None
+        head = self._walk.head
+        listed: list[tuple[str, MemberKind]] = []
+        is_plain_mode = True
+        for member in memoryview(members).cast("i").tolist():
+            name, mode = text(head(member >> 1)[:100]), number(head(member >> 1)[100:108])
+            is_plain_mode &= mode is not None and mode >= 0 and not mode & 0o7000
+            listed.append((name.rstrip("/"), "dir") if member & 1 else (name, "file"))
+        template = _Template(listed, self._probe.limits, is_plain_mode=is_plain_mode)
+        if len(listed) <= _TEMPLATE_MEMBERS:
+            if len(self._templates) >= _TEMPLATES:
+                self._templates.clear()
+            self._templates[members] = template
+        return template
+
+    def _make_room(self) -> None:
+        """Where the walker remembers no further head, forget them all, and the templates, which know them by number."""
+        if self._walk is not None and self._walk.is_full():
+            self._walk.start_over()
+            self._templates.clear()
+
+    def _alike(self, template: _Template, codec: str, walked: Walked) -> _Alike | None:
+        """The rows like this one; None where its files are not what their names promise."""
+        arena, spans = self._probe.arena, walked.spans
+        types = tuple(
+            [
+                _SETTLED.get(type_) or content_type(arena, start, end)
+                for type_, start, end in zip(walked.types, spans[::2], spans[1::2], strict=True)
+            ]
+        )
+        return template.alike(codec, types, walked.types)
+
+    def _common(self, row: _Row, template: _Template, alike: _Alike, meaning: Meaning) -> Common:
+        """What a row has in common with others that was not met before."""
+        if self._n_commons >= _COMMONS:
+            for each in self._templates.values():
+                each.forget()
+            self._n_commons = 0
+        self._n_commons += 1
+        common = Common.of(("ok", row.codec, "tar"), template.counts, meaning, template.file_names, alike.types)
+        alike.commons[meaning.shared()] = common
+        return common
+
+    def _kept(self, faults: Sequence[Fault]) -> Sequence[Fault]:
+        """As many of them, and as much of each, as a Record keeps."""
+        sink = Collector(self._probe.limits, 0.0)
+        for fault in faults:
+            sink.fault(fault.kind, member=fault.member, offset=fault.offset, detail=fault.detail)
+        return sink.faults
+
+
+class _Template:
+    """What rows share that have the same names: nearly all of a source, often."""
+
+    def __init__(self, listed: list[tuple[str, MemberKind]], limits: Limits, *, is_plain_mode: bool) -> None:
+        names, kinds = zip(*listed, strict=True) if listed else ((), ())
+        facts = [facts_of(name) for name in names]
+        self.ordinary = (
+            is_plain_mode
+            and not any(each.notes for each in facts)  # so each name is printable, too
+            and "file" in kinds
+            and not collisions_of(names)
+            and (not limits.members or len(listed) <= limits.members)
+        )
+        if not self.ordinary:
+            return
+        self._depth = limits.depth
+        self._facts = [each for each, kind in zip(facts, kinds, strict=True) if kind == "file"]
+        self.file_names = tuple([name for name, kind in listed if kind == "file"])
+        # Directories last, so that what is said of files is said of the first members: names come once, and then the
+        # order of directories means nothing.
+        self._known = tasks.KnownNames(*zip(*sorted(listed, key=lambda member: member[1] == "dir"), strict=True))
+        n_files = len(self.file_names)
+        self.counts = len(listed), n_files, len(listed) - n_files, 0
+        self.digests = struct.Struct("16s" * n_files).unpack
+        keys = [each.key for each in self._facts]
+        order = sorted(range(n_files), key=keys.__getitem__)
+        self._pairs: list[bytes] = [b""] * (2 * n_files)
+        self._pairs[::2] = [keys[i] for i in order]
+        self._in_order = itemgetter(*order) if n_files > 1 else tuple
+        self._alike: dict[tuple[str, tuple[str, ...]], _Alike | None] = {}
+        self.settled: dict[tuple[str, bytes], _Alike] = {}
+        """Rows whose content types the walker settles all, by codec and what it says of them."""
+
+    def alike(self, codec: str, types: tuple[str, ...], said: bytes) -> _Alike | None:
+        """The rows of this codec whose files have these content types; None where names promise something else."""
+        key = codec, types
+        if key not in self._alike:
+            if len(self._alike) >= _TYPE_LISTS:
+                self.forget()
+            as_promised = all(
+                is_plain(facts, type_, self._depth) for facts, type_ in zip(self._facts, types, strict=True)
+            )
+            self._alike[key] = _Alike(types, {}) if as_promised else None
+        alike = self._alike[key]
+        if alike is not None and all(said):
+            self.settled[codec, said] = alike
+        return alike
+
+    def forget(self) -> None:
+        """Let go of what rows had in common."""
+        if self.ordinary:
+            self._alike.clear()
+            self.settled.clear()
+
+    def content_id(self, digests: Sequence[bytes]) -> str:
+        """See :class:`scanner.model.Record`: names are distinct, so their order does not depend on the digests."""
+        pairs = self._pairs.copy()
+        pairs[1::2] = self._in_order(digests)
+        return xxh3_128_hexdigest(b"".join(pairs))
+
+    def meaning(self, contents: Sequence[memoryview], digests: Sequence[bytes]) -> Meaning:
+        """What the rules say of files with this content."""
+        return self._known.meaning(contents, digests)
