@@ -20,7 +20,7 @@ help: ## List the targets
 
 setup: $(READY) ## Make .venv with everything pinned in constraints.txt
 
-$(READY): pyproject.toml constraints.txt scanner/formats/tar_quick.c
+$(READY): pyproject.toml constraints.txt $(wildcard scanner/*/*.c)
 	$(PYTHON) -c 'import sys; sys.exit("scanner needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
@@ -68,4 +68,4 @@ fuzz: $(READY) ## Fuzz everything that reads bytes: a million inputs (FUZZ="--se
 	$(BIN)/python -m fuzz $(FUZZ)
 
 clean: ## Remove what was made: out, caches, .venv
-	rm -rf scanner/formats/*.so out .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf scanner/*.so out .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -12,10 +12,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "scanner"
 
-BASE = {"model", "options", "errors", "faults", "batch"}
+BASE = {"model", "options", "errors", "faults", "batch", "compiled"}
 ALLOWED: dict[str, set[str]] = {
     "faults": set(),
     "errors": set(),
+    "compiled": set(),
     "options": {"errors"},
     "model": {"faults"},
     "batch": {"model", "faults"},

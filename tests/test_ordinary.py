@@ -143,8 +143,8 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing was compiled, or a library lacks a symbol, the probe reads every row, with the same records."""
     rows = [gzip_blob(task()), gzip_blob(ODD["a link"]), gzip_blob(task(mtime=1.5))]
     quick = [plain((reading.record(blob), reading.census())) for blob, reading in scanned(rows)]
-    for module in ("scanner.formats.no_such_module", "xxhash._xxhash"):
-        monkeypatch.setattr("scanner.formats.tar_quick.MODULE", module)
+    for module in ("scanner.no_such_module", "xxhash._xxhash"):
+        monkeypatch.setattr("scanner.compiled.MODULE", module)
         assert quick_walker(bytearray(BLOCK), SIGNATURES) is None
         assert [plain((reading.record(blob), reading.census())) for blob, reading in scanned(rows)] == quick
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from task_fixtures import members_of, real_blobs, tar_members, task
 
 from scanner.tasks import harbor, tasktoml
-from scanner.tasks.outline import outline_of, skeleton_of
-from scanner.tasks.taskconfig import MAX_BYTES, TaskConfig, TaskConfigs, config_of
+from scanner.tasks.outline import MAX_BYTES, compiled_cutter, cut, cut_in_python, outline_of
+from scanner.tasks.taskconfig import TaskConfig, TaskConfigs, config_of
 from scanner.tasks.tree import Tree
 
 HEADERS = [
@@ -140,10 +140,54 @@ def test_real_files_with_other_values() -> None:
 
 
 def _outline(text: str) -> tuple[object, ...] | None:
-    pieces = text.encode().split(b'"')
-    skeleton = skeleton_of(pieces)
-    outline = None if skeleton is None else outline_of(skeleton)
-    return None if outline is None else (skeleton, *outline.key(pieces))
+    pieces = cut(text.encode())
+    outline = None if pieces is None else outline_of(pieces.skeleton)
+    return None if pieces is None or outline is None else (pieces.skeleton, *outline.key(pieces))
+
+
+TOKENS = [
+    '"',
+    '"',
+    "= ",
+    "=",
+    " ",
+    "1",
+    "0",
+    "2",
+    "12",
+    "1234567890",
+    "a",
+    "\\",
+    "\t",
+    "\n",
+    "\x7f",
+    "\x00",
+    "\u00e9",
+    "= 7",
+]
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join) | st.text(max_size=60))
+@example("= " + "1" * 12)
+@example("= 1")
+@example("= 2")
+@example("== 2 = 10 = 1a= 19")
+@example('a = "= 5" = 5')
+def test_the_compiled_cutter(text: str) -> None:
+    """It cuts any text where the one in Python does, into the same skeleton."""
+    compiled_cut = compiled_cutter()
+    assert compiled_cut is not None, "outline.c was not compiled: is there a C compiler?"
+    assert compiled_cut(text.encode()) == cut_in_python(text.encode())
+
+
+def test_the_compiled_cutter_on_real_files() -> None:
+    """The same on what tasks say."""
+    assert cut is not cut_in_python
+    for _, blob in real_blobs():
+        for file in tar_members(blob):
+            if file.name == "task.toml" and len(file.data or b"") <= MAX_BYTES:
+                assert cut(bytes(file.data or b"")) == cut_in_python(bytes(file.data or b""))
 
 
 def test_what_has_an_outline() -> None:

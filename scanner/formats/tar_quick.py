@@ -1,27 +1,26 @@
 """The door to ``tar_quick.c``: ordinary tar archives in a tenth of the time that Python takes for them.
 
-It is compiled when the package is installed, if there is a C compiler. Where it is not there, or a library does not
-export what it calls, :func:`quick_walker` says so with None, and the caller walks with
-:class:`scanner.formats.tar.TarWalker`, which says the same.
+Where that was not compiled, or xxHash does not export what it calls, :func:`quick_walker` says so with None, and the
+caller walks with :class:`scanner.formats.tar.TarWalker`, which says the same.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import struct
 import sys
 from array import array
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from scanner import compiled
+from scanner.compiled import address, address_of_function
 from scanner.formats.tar_header import BLOCK
 
 UNSETTLED, PLAIN_TEXT, EMPTY, FIRST_LINES = range(4)
 """What :attr:`Walked.types` holds for a file: somebody must look, ASCII text without a NUL, no bytes; and from the last
 one on, begins with the first, the second ... of the lines that were given."""
 
-MODULE: Final = "scanner.formats._tar_quick"
 HEAD_BYTES: Final = 128
 MOST_HEADS: Final = 4096
 MOST_LINE_BYTES: Final = 31
@@ -82,16 +81,16 @@ class _Walk(ctypes.Structure):
 class QuickWalker:
     """Walks what lies in one arena, again and again. Not for two threads at a time."""
 
-    def __init__(self, library: str, arena: bytearray, signatures: Signatures) -> None:
+    def __init__(self, library: ctypes.CDLL, arena: bytearray, signatures: Signatures) -> None:
         """Raise OSError or AttributeError where ``library`` or that of xxHash is not what is called here."""
-        self._walk = ctypes.CDLL(library).scanner_walk_tar
+        self._walk = library.scanner_walk_tar
         self._walk.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         blocks = len(arena) // BLOCK
         lines = bytearray(b"".join(_LINE.pack(len(line), line) for line in signatures.lines))
         table = bytearray(_table(signatures.starts))
         self._heads, self._slots = bytearray(MOST_HEADS * HEAD_BYTES), bytearray(_SLOTS_BYTES)
         members, spans, digests, types = (bytearray(size * blocks) for size in (4, 8, 16, 1))
-        given = address(arena), _address_of_hash(), address(table), address(lines)
+        given = address(arena), address_of_function("xxhash._xxhash", "XXH3_128bits"), address(table), address(lines)
         sizes = len(signatures.lines), signatures.window_bytes
         remembered = address(self._heads), address(self._slots), 1
         self._said = _Walk(*given, *sizes, *remembered, *map(address, (members, spans, digests, types)))
@@ -134,24 +133,11 @@ class QuickWalker:
 
 def quick_walker(arena: bytearray, signatures: Signatures) -> QuickWalker | None:
     """The walker of this arena, which must keep its size; None where it was not compiled, or cannot be used."""
+    library = compiled.library()
     try:
-        spec = importlib.util.find_spec(MODULE)
-        return QuickWalker(spec.origin, arena, signatures) if spec is not None and spec.origin else None
-    except (ImportError, OSError, AttributeError):
+        return None if library is None else QuickWalker(library, arena, signatures)
+    except (OSError, AttributeError):
         return None
-
-
-def address(buffer: bytearray) -> int:
-    """Where its bytes lie, as long as it keeps its size."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-
-
-def _address_of_hash() -> int | None:
-    """That of ``XXH3_128bits``, which xxHash's wheel happens to export, as that of ``deflate`` does with libdeflate."""
-    spec = importlib.util.find_spec("xxhash._xxhash")
-    if spec is None or spec.origin is None:
-        raise ImportError("xxhash has no compiled part")
-    return ctypes.cast(ctypes.CDLL(spec.origin).XXH3_128bits, ctypes.c_void_p).value
 
 
 def _table(starts: dict[bytes, bytes]) -> array[int]:

@@ -21,17 +21,23 @@ what rules look at in strings. It exists only for a text that passes these condi
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from itertools import accumulate
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from scanner import compiled
 from scanner.tasks import tasktoml
+
+MAX_BYTES: Final = 4096
+"""Longer texts have no outline: what is remembered must stay bounded."""
 
 Alike: TypeAlias = Callable[[bytes], object]
 """Whether a string is one of those that rules find alike."""
 
 Slots: TypeAlias = tuple[tuple[int, Alike], ...]
-"""Which pieces of a text (cut at each quote) enter its outline: whole, unless they are alike."""
+"""Which strings of a text, by the quote that opens them, enter its outline: whole, unless they are alike."""
 
 _PLAIN = bytes([32 if code in b"\x7f\\" or (code < 32 and code != 9) else code for code in range(256)])
 """Leaves a text as it is that holds no control (but tab) and no backslash."""
@@ -87,12 +93,61 @@ _LOOKED_AT: dict[tuple[str, ...], Alike] = {
 """Where rules find many strings alike: which ones. Other strings enter whole."""
 
 
-def skeleton_of(pieces: Sequence[bytes]) -> bytes | None:
-    """The skeleton of a text in UTF-8, which is given cut at each ``"``; None where it has none. Once a task."""
+class Cut(NamedTuple):
+    """A text taken apart."""
+
+    text: bytes
+    quotes: Sequence[int]
+    """Where each ``"`` stands: the first opens the first string, the second closes it."""
+    skeleton: bytes
+
+
+Cutter: TypeAlias = Callable[[bytes], Cut | None]
+"""Cuts a text in UTF-8 of at most :data:`MAX_BYTES`; None where it has no skeleton. Once a task."""
+
+
+def cut_in_python(text: bytes) -> Cut | None:
+    """The :data:`Cutter` that is the specification."""
+    pieces = text.split(b'"')
     strings = b"".join(pieces[1::2])
     if len(pieces) % 2 == 0 or strings.translate(_PLAIN) != strings:
         return None
-    return _NUMBER.sub(_REPLACED, b'"'.join(pieces[::2]))
+    quotes = [at - 1 for at in accumulate([len(piece) + 1 for piece in pieces[:-1]])]
+    return Cut(text, quotes, _NUMBER.sub(_REPLACED, b'"'.join(pieces[::2])))
+
+
+def compiled_cutter() -> Cutter | None:
+    """The one of ``outline.c``; None where that was not compiled."""
+    library = compiled.library()
+    if library is None:
+        return None
+    cut = library.scanner_outline
+    cut.restype = ctypes.c_int64
+    cut.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    idle: list[_Places] = []  # as many as there ever were threads at a time
+
+    def cut_compiled(text: bytes) -> Cut | None:
+        places = idle.pop() if idle else _Places()
+        n_quotes = cut(text, len(text), *places.addresses)
+        cut_text = None
+        if n_quotes >= 0:
+            cut_text = Cut(text, places.quotes[:n_quotes].tolist(), bytes(places.skeleton[: places.length.value]))
+        idle.append(places)
+        return cut_text
+
+    return cut_compiled
+
+
+class _Places:
+    """Where a call of ``outline.c`` puts its answer."""
+
+    def __init__(self) -> None:
+        quotes, self.skeleton, self.length = bytearray(4 * MAX_BYTES), bytearray(MAX_BYTES), ctypes.c_int64()
+        self.quotes = memoryview(quotes).cast("i")
+        self.addresses = compiled.address(quotes), compiled.address(self.skeleton), ctypes.addressof(self.length)
+
+
+cut: Cutter = compiled_cutter() or cut_in_python
 
 
 class Outline:
@@ -104,27 +159,33 @@ class Outline:
         self._document = document
         self._slots = slots
 
-    def key(self, pieces: Sequence[bytes]) -> tuple[object, ...]:
-        """What of the strings of a text (cut at each ``"``) decides its verdict. Once a task."""
-        return tuple([None if alike(pieces[index]) else pieces[index] for index, alike in self._slots])
+    def key(self, cut: Cut) -> tuple[object, ...]:
+        """What of the strings of a text decides its verdict. Once a task."""
+        text, quotes, _ = cut
+        return tuple(
+            [None if alike(string := text[quotes[at] + 1 : quotes[at + 1]]) else string for at, alike in self._slots]
+        )
 
-    def document(self, pieces: Sequence[bytes]) -> dict[str, Any]:
+    def document(self, cut: Cut) -> dict[str, Any]:
         """The text as parsed, but with 2 for each number that the skeleton has a 2 for. Nothing is parsed again."""
-        filled: dict[str, Any] = _filled(self._document, pieces)
+        filled: dict[str, Any] = _filled(self._document, cut)
         return filled
 
 
-def _filled(value: Any, pieces: Sequence[bytes]) -> Any:
+def _filled(value: Any, cut: Cut) -> Any:
     if type(value) is dict:
-        return {key: _filled(inner, pieces) for key, inner in value.items()}
+        return {key: _filled(inner, cut) for key, inner in value.items()}
     if type(value) is list:
-        return [_filled(inner, pieces) for inner in value]
-    return pieces[_index(value)].decode() if type(value) is str and value.startswith(_MARK) else value
+        return [_filled(inner, cut) for inner in value]
+    if type(value) is str and value.startswith(_MARK):
+        at = _quote_of(value)
+        return cut.text[cut.quotes[at] + 1 : cut.quotes[at + 1]].decode()
+    return value
 
 
-def _index(marked: str) -> int:
-    """Index of the piece that a string with a marker stands for."""
-    return 2 * int(marked[len(_MARK) :]) + 1
+def _quote_of(marked: str) -> int:
+    """Which quote opens the string that a marker stands for."""
+    return 2 * int(marked[len(_MARK) :])
 
 
 def outline_of(skeleton: bytes) -> Outline | None:
@@ -149,10 +210,10 @@ def outline_of(skeleton: bytes) -> Outline | None:
         elif type(value) is list:
             todo += [((*path, _ITEM), inner) for inner in value]
         elif type(value) is str and value.startswith(_MARK):
-            found[_index(value)] = _looked_at(path)
+            found[_quote_of(value)] = _looked_at(path)
     if len(found) != len(pieces):
         return None
-    slots = [(index, alike) for index in sorted(found) if (alike := found[index]) is not None]
+    slots = [(at, alike) for at in sorted(found) if (alike := found[at]) is not None]
     return Outline(document, tuple(slots))
 
 

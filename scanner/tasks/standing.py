@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from scanner.model import Buffer, Fault, Layout, printable
 from scanner.tasks import harbor, verifier
+from scanner.tasks.outline import MAX_BYTES
 from scanner.tasks.shape import MAX_SIGNALS, Shape, Standing
-from scanner.tasks.taskconfig import MAX_BYTES, TaskConfig, TaskConfigs
+from scanner.tasks.taskconfig import TaskConfig, TaskConfigs
 
 _KEPT = 256
 """Answers kept with one list of names."""

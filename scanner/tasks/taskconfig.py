@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -10,10 +9,7 @@ import msgspec
 
 from scanner.tasks import harbor, tasktoml
 from scanner.tasks.demands import Demands, demands_of
-from scanner.tasks.outline import Outline, outline_of, skeleton_of
-
-MAX_BYTES = 4096
-"""Longer texts are judged each time: what is remembered must stay bounded."""
+from scanner.tasks.outline import MAX_BYTES, Cut, Outline, cut, outline_of
 
 _CR = 13
 
@@ -73,11 +69,10 @@ class TaskConfigs:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if len(data) > MAX_BYTES:
             return self._read(data)
-        pieces = data.split(b'"')
-        skeleton = skeleton_of(pieces)
-        if skeleton is None:
+        pieces = cut(data)
+        if pieces is None:
             return self._without_outline(data)
-        outlined = self._skeletons.get(skeleton) or self._learn(skeleton)
+        outlined = self._skeletons.get(pieces.skeleton) or self._learn(pieces.skeleton)
         if outlined is None:
             return self._without_outline(data)
         key = outlined.outline.key(pieces)
@@ -92,7 +87,7 @@ class TaskConfigs:
         outlined = self._skeletons[skeleton] = None if outline is None else _Outlined(outline, {})
         return outlined
 
-    def _judge(self, outlined: _Outlined, key: tuple[object, ...], pieces: Sequence[bytes]) -> TaskConfig:
+    def _judge(self, outlined: _Outlined, key: tuple[object, ...], pieces: Cut) -> TaskConfig:
         self._n_judged += 1
         config = config_of(outlined.outline.document(pieces))
         if self._n_configs >= self._entries:

@@ -1,0 +1,42 @@
+"""The compiled parts of the package: C that ctypes calls, where a compiler was there when the package was installed.
+
+Without it everything works and says the same, more slowly: whoever calls has a way in Python, which is the
+specification. The C touches no Python objects, so it needs no headers of Python and serves any version.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from array import array
+from typing import Final
+
+MODULE: Final = "scanner._compiled"
+"""Found as an extension module is, but it is not one: nothing imports it."""
+
+
+def library() -> ctypes.CDLL | None:
+    """What was compiled; None where nothing was, or it cannot be loaded."""
+    try:
+        spec = importlib.util.find_spec(MODULE)
+        return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+    except (ImportError, OSError):
+        return None
+
+
+def address(buffer: bytearray | array[int]) -> int:
+    """Where its bytes lie, as long as it lives and keeps its size."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+def address_of_function(module: str, name: str) -> int | None:
+    """Where a function lies that the compiled module of another package exports.
+
+    Raises:
+        OSError: the module is not there, or cannot be loaded.
+        AttributeError: it does not export that.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise OSError(f"there is no compiled {module}")
+    return ctypes.cast(getattr(ctypes.CDLL(spec.origin), name), ctypes.c_void_p).value
