@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from array import array
 from typing import Final
 
 MODULE: Final = "scanner._compiled"
@@ -24,7 +23,7 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-def address(buffer: bytearray | array[int]) -> int:
+def address(buffer: bytearray) -> int:
     """Where its bytes lie, as long as it lives and keeps its size."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 

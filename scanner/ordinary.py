@@ -19,7 +19,7 @@ from scanner.collector import Collector, collisions_of, facts_of, is_plain
 from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
 from scanner.formats.tar_header import number, text
-from scanner.formats.tar_quick import EMPTY, FIRST_LINES, MOST_LINE_BYTES, PLAIN_TEXT, Signatures, Walked, quick_walker
+from scanner.formats.tar_quick import EMPTY, FIRST_LINES, MOST_LINE_BYTES, TEXT, Signatures, Walked, quick_walker
 from scanner.model import Blob, CodecName, Common, Fault, Meaning, MemberKind, Reading
 from scanner.options import MAGIC_BYTES, Limits
 from scanner.probe import HIGH_RATIO, Inflated, Probe
@@ -38,7 +38,7 @@ _COMMONS: Final = 2_048
 _LINES: Final = tuple(line for line in SHEBANG_LINES if b"sh" in line or b"python" in line)
 SIGNATURES: Final = Signatures(TELLING_STARTS, [line for line in _LINES if len(line) <= MOST_LINE_BYTES], MAGIC_BYTES)
 _SETTLED: Final[dict[int, str]] = {
-    PLAIN_TEXT: "text/utf-8",
+    TEXT: "text/utf-8",
     EMPTY: "empty",
     **{FIRST_LINES + at: SHEBANG_LINES[line] for at, line in enumerate(SIGNATURES.lines)},
 }
@@ -72,6 +72,7 @@ class Ordinary:
         limits = probe.limits
         patient = not limits.seconds or limits.seconds >= _PATIENCE_SECONDS
         self._walk = quick_walker(probe.arena, SIGNATURES) if patient else None
+        self._heads: list[tuple[str, bool]] = []
         self._templates: dict[bytes, _Template] = {}
         self._n_commons = 0
 
@@ -147,13 +148,11 @@ class Ordinary:
 
     def _learn(self, members: bytes) -> _Template:
         """What rows with these members have in common."""
-        assert self._walk is not None
-        head = self._walk.head
         listed: list[tuple[str, MemberKind]] = []
         is_plain_mode = True
         for member in memoryview(members).cast("i").tolist():
-            name, mode = text(head(member >> 1)[:100]), number(head(member >> 1)[100:108])
-            is_plain_mode &= mode is not None and mode >= 0 and not mode & 0o7000
+            name, has_plain_mode = self._head(member >> 1)
+            is_plain_mode &= has_plain_mode
             listed.append((name.rstrip("/"), "dir") if member & 1 else (name, "file"))
         template = _Template(listed, self._probe.limits, is_plain_mode=is_plain_mode)
         if len(listed) <= _TEMPLATE_MEMBERS:
@@ -162,10 +161,21 @@ class Ordinary:
             self._templates[members] = template
         return template
 
+    def _head(self, number_of_head: int) -> tuple[str, bool]:
+        """The name that a head states, and whether its mode is a number without set-user bits and the like."""
+        assert self._walk is not None
+        heads = self._heads
+        while len(heads) <= number_of_head:
+            head = self._walk.head(len(heads))
+            mode = number(head[100:108])
+            heads.append((text(head[:100]), mode is not None and mode >= 0 and not mode & 0o7000))
+        return heads[number_of_head]
+
     def _make_room(self) -> None:
         """Where the walker remembers no further head, forget them all, and the templates, which know them by number."""
         if self._walk is not None and self._walk.is_full():
             self._walk.start_over()
+            self._heads.clear()
             self._templates.clear()
 
     def _alike(self, template: _Template, codec: str, walked: Walked) -> _Alike | None:

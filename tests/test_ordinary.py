@@ -12,7 +12,7 @@ import pytest
 from codec_samples import ENCODERS
 from content_samples import zip_of
 from corpus import cases
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
@@ -116,18 +116,46 @@ def test_what_python_writes_is_ordinary(dialect: int, mtime: float) -> None:
     assert (walked.largest, walked.largest_bytes) == (6, len(FILES["solution/solve.sh"]))
 
 
-@given(
-    st.binary(max_size=MAGIC_BYTES + 9)
-    | st.text(max_size=80).map(str.encode)
-    | st.sampled_from([row.signature for row in CONTENT_TYPES])
+PIECES = [
+    "a" * 64,
+    "b",
+    "\x00",
+    "\u00e9",
+    "\u4e2d",
+    "\U0001f600",
+    "\ufffd",
+    "\u0800",
+    "\U00010000",
+    "\U0010ffff",
+    "\ud800",
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=30).map(
+    lambda pieces: "".join(pieces).encode(errors="surrogatepass")
 )
-def test_types_that_are_settled(content: bytes) -> None:
-    """What compiled code settles by a file's first bytes is what the table of magic says of it."""
+BROKEN = st.sampled_from(
+    [b"", b"\x80", b"\xc0\x80", b"\xe0\x80\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xf5", b"\xff"]
+)
+STARTS = st.sampled_from([b"", *(row.signature for row in CONTENT_TYPES)])
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.tuples(STARTS, TEXTS, BROKEN, TEXTS).map(b"".join), st.integers(0, 80) | st.just(0))
+@example(b"a" * (MAGIC_BYTES - 1) + b"\xc3", 0)
+@example(b"a" * (MAGIC_BYTES - 1) + b"\xc3\xa9", 0)
+@example(b"a" * (MAGIC_BYTES - 2) + b"\xc3", 0)
+@example(b"a" * (MAGIC_BYTES - 1) + b"\xe0\x80", 0)
+def test_types_that_are_settled(content: bytes, cut: int) -> None:
+    """What compiled code settles by a file's first bytes is what the table of magic says of it, wherever it is cut."""
+    content = content[: len(content) - cut]
     raw = tar_of(member("f", content))
     walked = walker_of(raw)(len(raw))
     assert walked is not None
     settled = ["text/utf-8", "empty", "script/shell", "script/shell"]
     assert not walked.types[0] or settled[walked.types[0] - 1] == content_type(content)
+    if not walked.types[0]:
+        start = TELLING_STARTS.get(content[:2])
+        begins_so = start is not None and (content + bytes(MAGIC_BYTES)).startswith(start)
+        assert begins_so or b"\xef\xbf\xbd" in content or content_type(content) != "text/utf-8", "nearly all text is"
 
 
 def test_memory_beyond_the_archive_is_not_looked_at() -> None:

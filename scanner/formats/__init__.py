@@ -68,11 +68,11 @@ class Codec(Protocol):
     def matches(self, head: bytes) -> bool:
         """Whether a blob whose first 32 bytes (or fewer) are ``head`` is of this codec."""
 
-    def inflate_into(self, data: memoryview, arena: bytearray, at: int = 0) -> int | None:
-        """Inflate a blob that is exactly one sound stream into ``arena``, from ``at``; the number of bytes written.
+    def inflate_into(self, data: memoryview, arena: bytearray) -> int | None:
+        """Inflate a blob that is exactly one sound stream to the start of ``arena``; the number of bytes written.
 
-        None for anything else (it does not fit, a flaw, several members, trailing data, or no fast way for this
-        codec): call :meth:`stream`, which says what it is.
+        None for anything else (it does not fit, a flaw, several members, trailing data): call :meth:`stream`, which
+        says what it is.
         """
 
     def stream(self, data: memoryview, report: Report, chunk_bytes: int) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from scanner.formats import Report
-from scanner.formats.streams import Stream, cut
+from scanner.formats.streams import Stream, cut, pour
 from scanner.model import CodecName
 
 MAGIC: Final = b"BZh"
@@ -27,9 +27,9 @@ class Bzip2:
         """``BZh``, a level and the first byte of a block or of the end: three letters alone may begin a text."""
         return head.startswith(MAGIC) and b"1" <= head[3:4] <= b"9" and head[4:5] in {b"", _BLOCK[:1], _END[:1]}
 
-    def inflate_into(self, data: memoryview, arena: bytearray, at: int = 0) -> int | None:  # noqa: ARG002
-        """No fast way: None."""
-        return None
+    def inflate_into(self, data: memoryview, arena: bytearray) -> int | None:
+        """See :meth:`scanner.formats.Codec.inflate_into`."""
+        return pour(self.stream, data, arena)
 
     def stream(self, data: memoryview, report: Report, chunk_bytes: int) -> Iterator[bytes]:
         """See :meth:`scanner.formats.Codec.stream`."""

@@ -33,7 +33,7 @@ ZlibError: type[Exception] = zlib_ng.error  # type: ignore[assignment] # its stu
 class InflateInto(Protocol):
     """The signature of :meth:`scanner.formats.Codec.inflate_into`."""
 
-    def __call__(self, data: memoryview, arena: bytearray, at: int = 0) -> int | None: ...  # noqa: D102
+    def __call__(self, data: memoryview, arena: bytearray) -> int | None: ...  # noqa: D102
 
 
 class _PyBuffer(ctypes.Structure):
@@ -80,7 +80,7 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
     give_back = ctypes.PYFUNCTYPE(None, pointer)(("PyBuffer_Release", ctypes.pythonapi))
     idle: list[tuple[int, _PyBuffer, int, ctypes.c_size_t, int, ctypes.c_size_t, int]] = []
 
-    def inflate_into(data: memoryview, arena: bytearray, at: int = 0) -> int | None:
+    def inflate_into(data: memoryview, arena: bytearray) -> int | None:
         try:
             own = idle.pop()
         except IndexError:
@@ -101,7 +101,7 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
         borrow(data, source_at, 0)
         try:
             status = inflate(
-                tables, source.buf, len(data), address_of_arena(arena) + at, len(arena) - at, consumed_at, written_at
+                tables, source.buf, len(data), address_of_arena(arena), len(arena), consumed_at, written_at
             )
         finally:
             give_back(source_at)
@@ -113,16 +113,16 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
     return inflate_into
 
 
-def zlib_ng_inflate(data: memoryview, arena: bytearray, at: int = 0) -> int | None:
+def zlib_ng_inflate(data: memoryview, arena: bytearray) -> int | None:
     """``inflate_into`` by zlib-ng: one copy more, and about a quarter slower. For builds without the symbols."""
     decoder = zlib_ng.decompressobj(wbits=31)
     try:
-        out = decoder.decompress(data, len(arena) - at + 1)
+        out = decoder.decompress(data, len(arena) + 1)
     except ZlibError:
         return None
-    if not decoder.eof or decoder.unused_data or len(out) > len(arena) - at:
+    if not decoder.eof or decoder.unused_data or len(out) > len(arena):
         return None
-    arena[at : at + len(out)] = out
+    memoryview(arena)[: len(out)] = out
     return len(out)
 
 

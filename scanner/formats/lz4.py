@@ -13,7 +13,7 @@ import lz4.frame
 
 from scanner.faults import FaultKind
 from scanner.formats import Report
-from scanner.formats.streams import Stream, cut
+from scanner.formats.streams import Stream, cut, pour
 from scanner.formats.zstd import behind_skippable, skip
 from scanner.model import CodecName
 
@@ -35,9 +35,9 @@ class Lz4:
         """A frame, also behind skippable ones as far as ``head`` reaches."""
         return head.startswith(_MAGICS, behind_skippable(head, 0))
 
-    def inflate_into(self, data: memoryview, arena: bytearray, at: int = 0) -> int | None:  # noqa: ARG002
-        """No fast way: None."""
-        return None
+    def inflate_into(self, data: memoryview, arena: bytearray) -> int | None:
+        """See :meth:`scanner.formats.Codec.inflate_into`."""
+        return pour(self.stream, data, arena)
 
     def stream(self, data: memoryview, report: Report, chunk_bytes: int) -> Iterator[bytes]:
         """See :meth:`scanner.formats.Codec.stream`. Skippable frames are skipped and not counted as members."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from scanner.faults import FaultKind
+from scanner.formats import Report
 from scanner.model import Buffer
 
 PIECE_BYTES: Final = 64 * 1024
@@ -28,6 +29,9 @@ checksum is in. For larger ones that byte may be lost."""
 
 _SALVAGE_STEP_BYTES: Final = 256
 """The root of a piece: as few calls to find the step that fails as to go through it."""
+
+POURED_BYTES: Final = 1 << 20
+"""Blobs up to this size are decoded in one go: a million bytes of frames without content take 30 ms."""
 
 MEMORY_BYTES: Final = 128 << 20
 """What a stream may claim as its window: the limit of ``zstd -d``; ``xz -9`` needs 65 MiB."""
@@ -143,6 +147,33 @@ class Stream:
         except self._errors:
             self.at = at
         return bytes(found)
+
+
+class _Ear:
+    """A Report that notes whether there was anything to report."""
+
+    heard = False
+
+    def fault(self, *_: object, **__: object) -> None:
+        self.heard = True
+
+
+def pour(
+    stream: Callable[[memoryview, Report, int], Iterator[bytes]], data: memoryview, arena: bytearray
+) -> int | None:
+    """What :meth:`scanner.formats.Codec.inflate_into` says, by the codec's own ``stream``.
+
+    Nobody looks at the clock meanwhile, so a blob over :data:`POURED_BYTES` is left to those who do.
+    """
+    if len(data) > POURED_BYTES:
+        return None
+    ear, view, size = _Ear(), memoryview(arena), 0
+    for piece in stream(data, ear, PIECE_BYTES):
+        if ear.heard or size + len(piece) > len(arena):
+            return None
+        view[size : size + len(piece)] = piece
+        size += len(piece)
+    return None if ear.heard else size
 
 
 def cut(pieces: Iterator[bytes], chunk_bytes: int) -> Iterator[bytes]:

@@ -27,12 +27,12 @@ enum {
     MOST_HEADS = 4096, /* distinct heads that are remembered */
     SLOT_BITS = 14,
     MOST_STEPS = 16,   /* from slot to slot: crafted heads make this slow, not endless */
-    LINE = 32,         /* bytes a known first line takes: its length and itself */
+    LINE = 32,         /* bytes that a known first line takes, or the start of signatures: its length and itself */
     LEAST_MTIME = 10, MOST_MTIME = 99, /* bytes of a PAX header's body: "11 mtime=1\n" */
 };
 
 /* Content types that are settled here. First lines follow, in the order they were given. */
-enum { UNSETTLED, PLAIN_TEXT, EMPTY, FIRST_LINES };
+enum { UNSETTLED, TEXT, EMPTY, FIRST_LINES };
 
 typedef struct {
     uint64_t low, high;
@@ -42,8 +42,9 @@ typedef struct {
     /* What is given. */
     const uint8_t *arena;
     Digest (*hash)(const void *, size_t);
-    const uint64_t *signatures; /* by the first two bytes: 0 none begins so, 1 one may, else the second 8 bytes of all */
-    const uint8_t *lines;       /* n_lines of LINE bytes */
+    const uint8_t *signatures; /* by the first two bytes: 0 where none begins so, else the number of what all such begin with */
+    const uint8_t *starts;     /* these, by number: LINE bytes each */
+    const uint8_t *lines;      /* n_lines of LINE bytes */
     int64_t n_lines;
     int64_t window; /* bytes of a file that its type is judged by */
     /* What is remembered. */
@@ -124,30 +125,57 @@ static int32_t number_of(Walk *walk, const uint8_t *head) {
     return 0;
 }
 
-/* Whether a text is ASCII without a NUL. */
-static int is_plain(const uint8_t *at, size_t n) {
+/* How many of the first n bytes are ASCII other than NUL, at least in steps of 8. */
+static size_t plain_beginning(const uint8_t *text, size_t n) {
     const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
-    uint64_t odd = 0; /* a byte less one has its top bit where it was NUL, and one of ASCII has none */
-    for (; n >= 64 && !(odd & tops); n -= 64, at += 64)
-        for (int i = 0; i < 64; i += 8) odd |= word(at + i) | (word(at + i) - ones);
-    for (; n >= 8; n -= 8, at += 8) odd |= word(at) | (word(at) - ones);
-    if (odd & tops) return 0;
-    for (; n; n--, at++)
-        if (!*at || *at & 0x80) return 0;
+    size_t at = 0; /* a byte less one has its top bit where it was NUL, and one of ASCII has none */
+    for (; at + 64 <= n; at += 64) {
+        uint64_t odd = 0;
+        for (size_t i = at; i < at + 64; i += 8) odd |= word(text + i) | (word(text + i) - ones);
+        if (odd & tops) break;
+    }
+    for (; at + 8 <= n && !((word(text + at) | (word(text + at) - ones)) & tops); at += 8) {}
+    return at;
+}
+
+/* Whether a text is UTF-8 (RFC 3629) without NUL and U+FFFD. Its last character may be cut off where it goes on. */
+static int is_text(const uint8_t *text, size_t n, int goes_on) {
+    size_t at = plain_beginning(text, n);
+    while (at < n) {
+        uint8_t lead = text[at];
+        if (lead < 0x80) {
+            if (!lead) return 0;
+            at++;
+            continue;
+        }
+        size_t more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
+        if (lead < 0xC2 || lead > 0xF4) return 0;
+        uint8_t least = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80; /* of the second byte: no form that is too long, */
+        uint8_t most = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;  /* no surrogate, nothing above U+10FFFF */
+        for (size_t i = 1; i <= more; i++, least = 0x80, most = 0xBF) {
+            if (at + i == n) return goes_on;
+            if (text[at + i] < least || text[at + i] > most) return 0;
+        }
+        if (lead == 0xEF && text[at + 1] == 0xBF && text[at + 2] == 0xBD) return 0;
+        at += more + 1;
+    }
     return 1;
 }
 
-/* A file is followed by two blocks of zeros at least, so its second 8 bytes may be looked at whatever its size. */
+static int begins(const uint8_t *file, const uint8_t *line) { return !memcmp(file, line + 1, line[0]); }
+
+/* A file is followed by two blocks of zeros at least, so LINE bytes may be looked at whatever its size. */
 static uint8_t type_of(const Walk *walk, const uint8_t *file, size_t size) {
     if (!size) return EMPTY;
     size_t window = size < (size_t)walk->window ? size : (size_t)walk->window;
     uint16_t pair;
     memcpy(&pair, file, sizeof pair);
-    uint64_t signature = walk->signatures[pair];
-    if (!signature || (signature != 1 && signature != word(file + 8))) return is_plain(file, window) ? PLAIN_TEXT : UNSETTLED;
+    uint8_t start = walk->signatures[pair];
+    if (!start || !begins(file, walk->starts + LINE * start))
+        return is_text(file, window, window == (size_t)walk->window) ? TEXT : UNSETTLED;
     const uint8_t *line = walk->lines;
     for (int64_t i = 0; i < walk->n_lines; i++, line += LINE)
-        if (line[0] <= window && !memcmp(file, line + 1, line[0])) return (uint8_t)(FIRST_LINES + i);
+        if (line[0] <= window && begins(file, line)) return (uint8_t)(FIRST_LINES + i);
     return UNSETTLED;
 }
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from scanner import compiled
 from scanner.compiled import address, address_of_function
 from scanner.formats.tar_header import BLOCK
 
-UNSETTLED, PLAIN_TEXT, EMPTY, FIRST_LINES = range(4)
-"""What :attr:`Walked.types` holds for a file: somebody must look, ASCII text without a NUL, no bytes; and from the last
+UNSETTLED, TEXT, EMPTY, FIRST_LINES = range(4)
+"""What :attr:`Walked.types` holds for a file: somebody must look, text in UTF-8, no bytes; and from the last
 one on, begins with the first, the second ... of the lines that were given."""
 
 HEAD_BYTES: Final = 128
@@ -33,7 +32,7 @@ class Signatures(NamedTuple):
     """What decides whether the first bytes of a file settle its content type."""
 
     starts: dict[bytes, bytes]
-    """By the first two bytes of every file that a signature may match: what all such signatures begin with."""
+    """By the first two bytes of every file that a signature may match: what all such begin with. At most 255."""
     lines: Sequence[bytes]
     """First lines that settle it, each of at most :data:`MOST_LINE_BYTES` bytes, its line end among them."""
     window_bytes: int
@@ -64,6 +63,7 @@ class _Walk(ctypes.Structure):
         ("arena", ctypes.c_void_p),
         ("hash", ctypes.c_void_p),
         ("signatures", ctypes.c_void_p),
+        ("starts", ctypes.c_void_p),
         ("lines", ctypes.c_void_p),
         ("n_lines", ctypes.c_int64),
         ("window", ctypes.c_int64),
@@ -86,11 +86,12 @@ class QuickWalker:
         self._walk = library.scanner_walk_tar
         self._walk.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
         blocks = len(arena) // BLOCK
-        lines = bytearray(b"".join(_LINE.pack(len(line), line) for line in signatures.lines))
-        table = bytearray(_table(signatures.starts))
+        pairs = {pair: start[:MOST_LINE_BYTES] for pair, start in signatures.starts.items() if pair}
+        numbers, starts, lines = _numbers(pairs), _lines([b"", *pairs.values()]), _lines(signatures.lines)
         self._heads, self._slots = bytearray(MOST_HEADS * HEAD_BYTES), bytearray(_SLOTS_BYTES)
         members, spans, digests, types = (bytearray(size * blocks) for size in (4, 8, 16, 1))
-        given = address(arena), address_of_function("xxhash._xxhash", "XXH3_128bits"), address(table), address(lines)
+        hash_at = address_of_function("xxhash._xxhash", "XXH3_128bits")
+        given = address(arena), hash_at, address(numbers), address(starts), address(lines)
         sizes = len(signatures.lines), signatures.window_bytes
         remembered = address(self._heads), address(self._slots), 1
         self._said = _Walk(*given, *sizes, *remembered, *map(address, (members, spans, digests, types)))
@@ -98,7 +99,7 @@ class QuickWalker:
         self._answer = memoryview(self._said).cast("B")[_Walk.answer.offset :]
         self._members, self._spans = memoryview(members), memoryview(spans).cast("i")
         self._digests, self._types = memoryview(digests), memoryview(types)
-        self._kept = arena, table, lines  # as their addresses are given away
+        self._kept = arena, numbers, starts, lines  # as their addresses are given away
 
     def __call__(self, end: int) -> Walked | None:
         """The members of the archive in the first ``end`` bytes of the arena; None where it is not ordinary.
@@ -140,13 +141,13 @@ def quick_walker(arena: bytearray, signatures: Signatures) -> QuickWalker | None
         return None
 
 
-def _table(starts: dict[bytes, bytes]) -> array[int]:
-    """By two bytes: 0 where no signature begins so, else the second 8 bytes that all of them have, or 1."""
-    table = array("Q", bytes(8 << 16))
-    for pair, start in starts.items():
-        if pair:
-            second = start[8:16]
-            table[int.from_bytes(pair, sys.byteorder)] = (
-                int.from_bytes(second, sys.byteorder) if len(second) == 8 else 1
-            )
-    return table
+def _lines(lines: Iterable[bytes]) -> bytearray:
+    return bytearray(b"".join(_LINE.pack(len(line), line) for line in lines))
+
+
+def _numbers(pairs: Iterable[bytes]) -> bytearray:
+    """By two bytes, as a word: 0, or for the first of ``pairs`` 1, for the second 2 ..."""
+    numbers = bytearray(1 << 16)
+    for number, pair in enumerate(pairs, 1):
+        numbers[int.from_bytes(pair, sys.byteorder)] = number
+    return numbers

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from scanner.formats import Report
-from scanner.formats.streams import MEMORY_BYTES, Stream, cut
+from scanner.formats.streams import MEMORY_BYTES, Stream, cut, pour
 from scanner.model import CodecName
 
 MAGIC: Final = b"\xfd7zXZ\0"
@@ -32,9 +32,9 @@ class Xz:
         """Six bytes, made not to occur in text."""
         return head.startswith(MAGIC)
 
-    def inflate_into(self, data: memoryview, arena: bytearray, at: int = 0) -> int | None:  # noqa: ARG002
-        """No fast way: None."""
-        return None
+    def inflate_into(self, data: memoryview, arena: bytearray) -> int | None:
+        """See :meth:`scanner.formats.Codec.inflate_into`."""
+        return pour(self.stream, data, arena)
 
     def stream(self, data: memoryview, report: Report, chunk_bytes: int) -> Iterator[bytes]:
         """See :meth:`scanner.formats.Codec.stream`. Zeros behind a stream are padding, in multiples of four."""

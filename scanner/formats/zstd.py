@@ -16,7 +16,7 @@ from typing import Final
 import zstandard
 
 from scanner.formats import Report
-from scanner.formats.streams import MEMORY_BYTES, cut
+from scanner.formats.streams import MEMORY_BYTES, cut, pour
 from scanner.model import CodecName
 
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -68,9 +68,9 @@ class Zstd:
         """A frame, also behind skippable ones (``pzstd`` begins with one) as far as ``head`` reaches."""
         return head.startswith(MAGIC, behind_skippable(head, 0))
 
-    def inflate_into(self, data: memoryview, arena: bytearray, at: int = 0) -> int | None:  # noqa: ARG002
-        """No fast way: None."""
-        return None
+    def inflate_into(self, data: memoryview, arena: bytearray) -> int | None:
+        """See :meth:`scanner.formats.Codec.inflate_into`."""
+        return pour(self.stream, data, arena)
 
     def stream(self, data: memoryview, report: Report, chunk_bytes: int) -> Iterator[bytes]:
         """See :meth:`scanner.formats.Codec.stream`. Skippable frames are skipped and not counted as members."""
