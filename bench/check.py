@@ -30,6 +30,9 @@ ROUNDS = 11
 FLAVOURS = ("pax", "plain")
 
 
+BUILD = "setup.py"
+"""Compiles what a tree has to compile, as when it is installed."""
+
 CONTENDER = [sys.executable, str(ROOT / "bench" / "contender.py")]
 """The command that runs a tree."""
 
@@ -103,10 +106,17 @@ def check(sides: Sides, *, rows: int, rounds: int, fail_above: float, valgrind: 
 
 
 def unpack(commit: str, folder: Path) -> Path:
-    """The tree of a commit, in ``folder``."""
-    done = subprocess.run(["git", "archive", commit, "scanner"], cwd=ROOT, check=True, capture_output=True)
+    """The tree of a commit, in ``folder``, with what it compiles."""
+    listed = subprocess.run(
+        ["git", "ls-tree", "--name-only", commit], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    wanted = [name for name in ("scanner", BUILD) if name in listed.stdout.splitlines()]
+    done = subprocess.run(["git", "archive", commit, *wanted], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
+    if BUILD in wanted:
+        build = [sys.executable, BUILD, "--quiet", "build_ext", "--inplace"]
+        subprocess.run(build, cwd=folder, check=True, capture_output=True)
     return folder
 
 
