@@ -133,7 +133,7 @@ class QuickWalker:
 
 
 def quick_walker(arena: bytearray, signatures: Signatures) -> QuickWalker | None:
-    """The walker of this arena, which must keep its size; None where it was not compiled, or cannot be used."""
+    """The walker of this arena, which has a block at least and must keep its size; None where it cannot be used."""
     library = compiled.library()
     try:
         return None if library is None else QuickWalker(library, arena, signatures)

@@ -1,0 +1,82 @@
+"""Feeds the compiled parts, built with sanitizers, what is crafted. tests/test_compiled.py runs it:
+
+    python tests/sanitized.py LIBRARY
+
+Every buffer has exactly the size that is promised, so whatever is read or written beyond one ends the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import random
+import sys
+import zlib
+
+from scanner import compiled
+
+LIBRARY = sys.argv[1]
+compiled.library = lambda: ctypes.CDLL(LIBRARY)
+
+from corpus import cases  # noqa: E402 - after the library was put in place
+from test_ordinary import ODD, SIGNATURES, task  # noqa: E402
+
+from scanner.formats.tar_quick import quick_walker  # noqa: E402
+from scanner.tasks.outline import compiled_cutter  # noqa: E402
+
+EDITS = 3_000
+
+
+def walk(raw: bytes) -> bool:
+    """Walk an archive in an arena that ends with it, whole and cut."""
+    walker = quick_walker(bytearray(raw), SIGNATURES)
+    assert walker is not None
+    for end in (len(raw) // 2, len(raw) // 1024 * 512):
+        walker(end)
+    return walker(len(raw)) is not None
+
+
+def tars() -> list[bytes]:
+    """Tars to begin from: what is ordinary, what is odd, and the hostile ones."""
+    found = [task(), task(mtime=1), *ODD.values()]
+    for case in cases():
+        blob = case.blob or b""
+        if blob.startswith(b"\x1f\x8b") and len(blob) < 1 << 16:
+            try:
+                found.append(gzip.decompress(blob)[: 1 << 18])
+            except (OSError, EOFError, zlib.error):
+                continue
+    return [raw for raw in found if len(raw) >= 512]
+
+
+def edited(raw: bytes, chance: random.Random) -> bytes:
+    """A tar with a few bytes of its first headers overwritten, or cut off; half of the time the checksums are right."""
+    changed = bytearray(raw[: chance.choice([len(raw), chance.randrange(512, len(raw) + 1)])])
+    for _ in range(chance.randrange(4)):
+        at = chance.randrange(len(changed))
+        changed[at] = chance.choice([0, 255, 48 + chance.randrange(8), chance.randrange(256)])
+        start = at // 512 * 512
+        if chance.random() < 0.5 and start + 512 <= len(changed):
+            changed[start + 148 : start + 156] = b" " * 8
+            changed[start + 148 : start + 156] = b"%06o\0 " % sum(changed[start : start + 512])
+    return bytes(changed)
+
+
+def main() -> None:
+    chance = random.Random(7)
+    originals = tars()
+    n_ordinary = sum(map(walk, originals)) + sum(walk(edited(chance.choice(originals), chance)) for _ in range(EDITS))
+    assert n_ordinary > len(originals) // 10, "some of them are walked to their end"
+    cut = compiled_cutter()
+    assert cut is not None
+    for _ in range(EDITS):
+        pieces = chance.choices(
+            [b'"', b"= ", b"1", b"2", b"0", b"\\", b"\n", b"a", bytes((chance.randrange(256),))], k=60
+        )
+        cut(b"".join(pieces))
+    for text in (b'"' * 4096, b"= 9" * 1365, b"a" * 4096, b""):
+        cut(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The compiled parts: they are there, warn of nothing, and keep to their buffers whatever they are fed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scanner import compiled
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(map(str, (ROOT / "scanner").rglob("*.c")))
+
+with_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+
+
+def test_it_was_compiled() -> None:
+    """An installation with a compiler has the compiled parts: without them a scan takes twice as long."""
+    assert compiled.library() is not None, "is there a C compiler? then install the package anew"
+
+
+def test_all_sources_are_compiled() -> None:
+    """What setup.py names is what there is."""
+    named = (ROOT / "setup.py").read_text()
+    assert len(SOURCES) == 2
+    assert all(str(Path(source).relative_to(ROOT)) in named for source in SOURCES)
+
+
+@with_compiler
+def test_nothing_to_warn_of() -> None:
+    """As strict C11, with every warning an error."""
+    strict = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+    for source in SOURCES:
+        subprocess.run(["cc", *strict, "-c", "-o", os.devnull, source], check=True)
+
+
+@with_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="how a sanitizer gets into Python depends on the system")
+def test_sanitizers(tmp_path: Path) -> None:
+    """Crafted tars and texts by the thousand, under the address and undefined behaviour sanitizers."""
+    library = tmp_path / "compiled.so"
+    sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-shared", "-fPIC"]
+    subprocess.run(["cc", *sanitize, "-o", str(library), *SOURCES], check=True)
+    asan = subprocess.run(["cc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": asan.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONMALLOC": "malloc",  # each buffer an allocation of its own, with a guard behind it
+        "PYTHONPATH": str(ROOT / "tests"),
+    }
+    command = [sys.executable, str(ROOT / "tests" / "sanitized.py"), str(library)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
