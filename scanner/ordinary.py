@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
@@ -45,7 +46,7 @@ _SETTLED: Final[dict[int, str]] = {
 """The content types of files that the walker settles."""
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, gc=False):
     """A row that lies inflated in the arena, and its members."""
 
     data: memoryview
@@ -103,7 +104,7 @@ class Ordinary:
 
     def _read(self, data: memoryview, blob_id: str, inflated: Inflated) -> Reading | None:
         """What an ordinary row says; None where it is not one. Runs once for nearly every row."""
-        codec, size = inflated
+        codec, size = inflated.codec, inflated.size_bytes
         if size is None or size > HIGH_RATIO * len(data) or self._walk is None:
             return None
         walked = self._walk(size)
@@ -118,29 +119,29 @@ class Ordinary:
 
     def _reading(self, row: _Row, template: _Template, alike: _Alike) -> Reading:
         """The same for files that keep what their names promise."""
-        data, blob_id, _, raw_size, (_, _, joined, spans, largest, largest_bytes) = row
-        view, bounds = self._view, iter(spans)
+        data, walked = row.data, row.walked
+        view, bounds = self._view, iter(walked.spans)
         contents = [view[start:end] for start, end in zip(bounds, bounds, strict=True)]
-        digests = template.digests(joined)
+        digests = template.digests(walked.digests)
         content_id = template.content_id(digests)
         meaning = template.meaning(contents, digests)
         reading = Reading(
             alike.commons.get(meaning.shared()) or self._common(row, template, alike, meaning),
             len(data),
-            raw_size,
-            template.file_names[largest],
-            largest_bytes,
+            row.raw_size,
+            template.file_names[walked.largest],
+            walked.largest_bytes,
             meaning.instruction_chars,
             meaning.instruction_preview,
-            blob_id,
+            row.blob_id,
             content_id,
             meaning.instruction_id,
             self._kept(meaning.faults) if meaning.faults else (),
             meaning.json_keys,
             (),
-            joined,
+            walked.digests,
         )
-        self._probe.raw_bytes += raw_size
+        self._probe.raw_bytes += row.raw_size
         self._probe.twins.keep(data, reading)
         return reading
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest
 
 from scanner import tasks
@@ -53,7 +54,7 @@ _HEAD_BYTES: Final = 1024
 """Two tar blocks: what the container is judged by."""
 
 
-class Inflated(NamedTuple):
+class Inflated(msgspec.Struct, gc=False):
     """What a row holds, as a whole at the start of the probe's arena."""
 
     codec: CodecName
@@ -156,7 +157,7 @@ class Probe:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _read(self, data: memoryview, row: _Row, inflated: Inflated) -> None:
-        row.codec, size = inflated
+        row.codec, size = inflated.codec, inflated.size_bytes
         if size is not None:
             row.raw_size = size
             if row.codec != "none":

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from scanner import compiled
 from scanner.compiled import address, address_of_function
 from scanner.formats.tar_header import BLOCK
@@ -39,8 +41,8 @@ class Signatures(NamedTuple):
     """How much of a file is looked at."""
 
 
-class Walked(NamedTuple):
-    """An ordinary archive: its members in order."""
+class Walked(msgspec.Struct, gc=False):
+    """An ordinary archive: its members in order. One a row: a Struct is made in a third of a NamedTuple's time."""
 
     members: bytes
     """int32 per member: twice the number of its head (see :meth:`QuickWalker.head`), plus one for a directory. Equal

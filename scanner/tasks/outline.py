@@ -25,7 +25,9 @@ import ctypes
 import re
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from scanner import compiled
 from scanner.tasks import tasktoml
@@ -93,7 +95,7 @@ _LOOKED_AT: dict[tuple[str, ...], Alike] = {
 """Where rules find many strings alike: which ones. Other strings enter whole."""
 
 
-class Cut(NamedTuple):
+class Cut(msgspec.Struct, gc=False):
     """A text taken apart."""
 
     text: bytes
@@ -161,7 +163,7 @@ class Outline:
 
     def key(self, cut: Cut) -> tuple[object, ...]:
         """What of the strings of a text decides its verdict. Once a task."""
-        text, quotes, _ = cut
+        text, quotes = cut.text, cut.quotes
         return tuple(
             [None if alike(string := text[quotes[at] + 1 : quotes[at + 1]]) else string for at, alike in self._slots]
         )
