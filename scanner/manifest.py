@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from scanner import compiled
 from scanner.engines import Engine, RemoteEngine
 from scanner.engines.limits import peak_memory
 from scanner.shards import Counters
@@ -32,13 +33,14 @@ def now_utc() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results or speed depend on."""
+    """Versions of Python and of the packages that results or speed depend on; whether we have our compiled parts."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
+    found["compiled parts"] = "no" if compiled.library() is None else "yes"
     return found
 
 

@@ -157,6 +157,32 @@ def test_stages_name_what_exists() -> None:
             assert path.is_dir() or path.with_suffix(".py").is_file(), name
 
 
+NO_STAGE = {
+    "__init__",
+    "__main__",
+    "api",
+    "bench",
+    "cli",
+    "contents",
+    "corpus",
+    "errors",
+    "explore",
+    "interrupts",
+    "parts",
+}
+NO_STAGE |= {"probes", "report", "task"}
+"""What a scan spends no time in, or a user's probes do."""
+
+
+def test_every_module_has_a_stage() -> None:
+    """What a scan is made of belongs to a stage: the time of a new module must not vanish into "other", either."""
+    package = Path(__file__).parent.parent / "scanner"
+    names = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert {name for name in names if stage_of(name) == "other" and not any(package.glob(f"{name}/*"))} == {
+        name for name in NO_STAGE if (package / f"{name}.py").is_file()
+    }
+
+
 def test_shares_of_samples() -> None:
     """Shares add up to one, in pipeline order; no samples give none."""
     found = shares(Counter({"formats.gzip": 3, "tasks.reading": 1, "elsewhere": 4}))
@@ -234,6 +260,13 @@ def test_verdicts(scans: list[Scan], words: str) -> None:
     said = verdict(1.9, scans, STAGES_US, cores=2)
     assert said.startswith("A core spends 1.90 times what inflating alone costs, of which 52% go to inflate.")
     assert words in said
+
+
+def test_a_verdict_without_the_compiled_parts() -> None:
+    """Whoever has them not is told what they would bring, and how to get them."""
+    scans, _ = VERDICTS["scales"]
+    assert "compile" not in verdict(1.9, scans, STAGES_US, cores=2)
+    assert verdict(1.9, scans, STAGES_US, cores=2, is_compiled=False).endswith("install it again where there is one.")
 
 
 EXACT = Exact(200, 1000, 5000, 1, 7, 100.0, 10.0, 50.0, 6000.0)

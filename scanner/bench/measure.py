@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from scanner import compiled
 from scanner.batch import Batch
 from scanner.bench.exact import Exact, count, write_packed
 from scanner.bench.floor import inflate_all
@@ -194,7 +195,9 @@ class _Bencher:
             scans=scans,
             stages_us=stages,
             modules={name: round(n / samples.total(), 3) for name, n in samples.most_common(20)},
-            verdict=verdict(efficiency.median, scans, stages, usable_cores()),
+            verdict=verdict(
+                efficiency.median, scans, stages, usable_cores(), is_compiled=compiled.library() is not None
+            ),
             exact=exact,
             load=round(os.getloadavg()[0], 2),
             machine=machine(),

@@ -18,9 +18,15 @@ STAGES: Final = {
     "read": ("sources",),
     "transport": ("engines", "batch"),
     "inflate": tuple(f"formats.{name}" for name in ("gzip", "zstd", "bzip2", "xz", "lz4", "streams")),
-    "walk": ("formats", "sniff"),
-    "interpret": ("collector", "probe", "content", "tasks", "model", "faults", "options", "worker"),
-    "write": ("stats", "records", "shards", "distinct", "assembly", "pipeline", "run", "manifest", "progress"),
+    "walk": ("formats", "sniff", "compiled"),
+    "interpret": (
+        *("ordinary", "probe", "collector", "content", "tasks", "twins"),
+        *("model", "faults", "options", "worker"),
+    ),
+    "write": (
+        *("readings", "stats", "records", "members", "columns", "tables", "shards", "storage"),
+        *("distinct", "assembly", "pipeline", "merging", "reuse", "rowgroups", "splice", "run", "manifest", "progress"),
+    ),
 }
 """Modules of each stage, in the order of the pipeline; the first stage that names a module or a part of it has it.
 

@@ -31,9 +31,23 @@ class Measured(Protocol):
         """Over one process."""
 
 
-def verdict(efficiency: float, scans: Sequence[Measured], stages_us: Mapping[str, float], cores: int) -> str:
-    """Two sentences: what a core spends its time on, and what keeps more cores from helping."""
-    return f"{_per_core(efficiency, stages_us)} {_of_all_cores(scans, stages_us, cores)}"
+_NOT_COMPILED: Final = (
+    "The scanner was installed without a C compiler, and so takes twice the time it could: install it again where "
+    "there is one."
+)
+
+
+def verdict(
+    efficiency: float,
+    scans: Sequence[Measured],
+    stages_us: Mapping[str, float],
+    cores: int,
+    *,
+    is_compiled: bool = True,
+) -> str:
+    """Two sentences: what a core spends its time on, and what keeps more cores from helping. A third where needed."""
+    said = f"{_per_core(efficiency, stages_us)} {_of_all_cores(scans, stages_us, cores)}"
+    return said if is_compiled else f"{said} {_NOT_COMPILED}"
 
 
 def _per_core(efficiency: float, stages_us: Mapping[str, float]) -> str:
