@@ -14,12 +14,17 @@ MODULE: Final = "scanner._compiled"
 """Found as an extension module is, but it is not one: nothing imports it."""
 
 
+VERSION: Final = 1
+"""Of what is called here. One more with each change of a signature or a structure, here and in ``tar_quick.c``."""
+
+
 def library() -> ctypes.CDLL | None:
-    """What was compiled; None where nothing was, or it cannot be loaded."""
+    """What was compiled; None where nothing was, it cannot be loaded, or it was compiled from other sources."""
     try:
         spec = importlib.util.find_spec(MODULE)
-        return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
-    except (ImportError, OSError):
+        found = ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+        return found if found is not None and found.scanner_version() == VERSION else None
+    except (ImportError, OSError, AttributeError):
         return None
 
 

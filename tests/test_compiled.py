@@ -23,6 +23,14 @@ def test_it_was_compiled() -> None:
     assert compiled.library() is not None, "is there a C compiler? then install the package anew"
 
 
+def test_another_version_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an older tree compiled has other structures: it is left alone, as if it were not there."""
+    monkeypatch.setattr(compiled, "VERSION", compiled.VERSION + 1)
+    assert compiled.library() is None
+    monkeypatch.setattr(compiled, "MODULE", "xxhash._xxhash")
+    assert compiled.library() is None, "a library without a version"
+
+
 def test_all_sources_are_compiled() -> None:
     """What setup.py names is what there is."""
     named = (ROOT / "setup.py").read_text()

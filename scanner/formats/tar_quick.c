@@ -216,6 +216,9 @@ static int list(Walk *walk, size_t end) {
     return !after_pax && end % BLOCK == 0 && end - at >= 2 * BLOCK && is_zero(walk->arena + at, end - at);
 }
 
+/* See VERSION in scanner/compiled.py. */
+EXPORT int scanner_version(void) { return 1; }
+
 EXPORT int scanner_walk_tar(Walk *walk, size_t end) {
     if (!list(walk, end)) return 0;
     for (int64_t i = 0; i < walk->n_files; i++) {
