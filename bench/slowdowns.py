@@ -44,8 +44,8 @@ def parse_every_time(memo: ModuleType) -> None:
     remembering: Any = memo.ContentMemo
 
     class Forgetful(remembering):  # type: ignore[misc] # a class of the tree that is tested
-        def __init__(self, read: Callable[[bytes], object], entries: int) -> None:
-            super().__init__(read, entries)
+        def __init__(self, read: Callable[[bytes], object], entries: int, **options: Any) -> None:
+            super().__init__(read, entries, **options)
             self.again = read
 
         def __call__(self, content: memoryview, *_: object) -> object:

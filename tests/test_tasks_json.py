@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from task_fixtures import Files, as_bytes, real_blobs, tar_members, task
 
 from scanner.tasks import TaskFile, interpret, interpret_json, jsontext, wants
+from scanner.tasks.memo import ContentMemo
 
 WORDS = ["verifier", "verify", "grader", "judge", "score", "eval"]
 KEYS = ["verifier", "verifier_config", "judge", "grader", "rubric", "test_patch", "FAIL_TO_PASS", "tests"]
@@ -246,3 +247,18 @@ def test_tests_to_pass_are_a_list_that_is_not_empty(tests: str, space: str, key:
     assert (interpret_json(text.encode(), lines=False).verifier_kind == "swe-config") is (
         isinstance(value, list) and bool(value)
     )
+
+
+def test_what_seldom_comes_back_is_kept_at_its_second_time() -> None:
+    """A memo for it reads a content twice and no third time; others read it once. Answers are the same."""
+    for seldom, n_read in ((False, 1), (True, 2)):
+        read: list[bytes] = []
+
+        def length(raw: bytes, read: list[bytes] = read) -> int:
+            read.append(raw)
+            return len(raw)
+
+        memo = ContentMemo(length, 8, seldom=seldom)
+        assert [memo(memoryview(b"abc"), b"d" * 16) for _ in range(4)] == [3] * 4
+        assert len(read) == n_read
+        assert memo.counts() == (4 - n_read, n_read)

@@ -128,6 +128,6 @@ def _read_object(meaning: Meaning, members: dict[str, Any]) -> None:
         instruction.of_text(meaning, None, text)
 
 
-_json = ContentMemo(_read_json, 1024)
-_yaml = ContentMemo(_read_yaml, 1024)
+_json = ContentMemo(_read_json, 1024, seldom=True)
+_yaml = ContentMemo(_read_yaml, 1024, seldom=True)
 MEMOS: dict[str, ContentMemo[Any]] = {"json": _json, "yaml": _yaml}

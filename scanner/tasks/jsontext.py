@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -29,7 +29,7 @@ _VALUE = msgspec.json.Decoder(msgspec.Raw)
 _NO_KEYS: dict[str, Any] = {}
 
 
-class Json(NamedTuple):
+class Json(msgspec.Struct, gc=False):
     """A text that parses. ``members`` are the members of its object (a key once, the last value), else empty.
 
     Values are :class:`msgspec.Raw` or, where msgspec would not read the text, what ``json.loads`` made of them.
