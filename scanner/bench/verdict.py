@@ -32,8 +32,8 @@ class Measured(Protocol):
 
 
 _NOT_COMPILED: Final = (
-    "The scanner was installed without a C compiler, and so takes twice the time it could: install it again where "
-    "there is one."
+    "The scanner was installed without a C compiler, and so takes half as long again as it could: install it again "
+    "where there is one."
 )
 
 
