@@ -36,7 +36,7 @@ class Signatures(NamedTuple):
     starts: dict[bytes, bytes]
     """By the first two bytes of every file that a signature may match: what all such begin with. At most 255."""
     lines: Sequence[bytes]
-    """First lines that settle it, each of at most :data:`MOST_LINE_BYTES` bytes, its line end among them."""
+    """First lines that settle it, at most 252, each of at most :data:`MOST_LINE_BYTES` bytes with its line end."""
     window_bytes: int
     """How much of a file is looked at."""
 
