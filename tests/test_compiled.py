@@ -19,7 +19,7 @@ with_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is 
 
 
 def test_it_was_compiled() -> None:
-    """An installation with a compiler has the compiled parts: without them a scan takes half as long again."""
+    """An installation with a compiler has the compiled parts: without them a scan takes up to twice as long."""
     assert compiled.library() is not None, "is there a C compiler? then install the package anew"
 
 
