@@ -48,7 +48,10 @@ def inflating() -> Work:
 def quickly_walking() -> Work:
     """Inflate, and walk and hash ordinary rows by compiled code; others are inflated alone."""
     arena = bytearray(SMALL_BYTES)
-    return partial(_walk_quickly, arena, quick_walker(arena, SIGNATURES))
+    walk = quick_walker(arena, SIGNATURES)
+    if walk is None:
+        raise RuntimeError("there is nothing compiled to be measured: install the package where there is a C compiler")
+    return partial(_walk_quickly, arena, walk)
 
 
 class WithoutMeaning(Ordinary):

@@ -1,7 +1,7 @@
 """The compiled parts of the package: C that ctypes calls, where a compiler was there when the package was installed.
 
 Without it everything works and says the same, more slowly: whoever calls has a way in Python, which is the
-specification. The C touches no Python objects, so it needs no headers of Python and serves any version.
+specification. The C touches no Python objects, so it needs no headers of Python.
 """
 
 from __future__ import annotations

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from compiler import where_compiled, with_compiler
 
 from scanner import compiled
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(map(str, (ROOT / "scanner").rglob("*.c")))
 
-with_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-
+@where_compiled
 def test_it_was_compiled() -> None:
     """An installation with a compiler has the compiled parts: without them a scan takes up to twice as long."""
     assert compiled.library() is not None, "is there a C compiler? then install the package anew"

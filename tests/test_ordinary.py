@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 from codec_samples import ENCODERS
+from compiler import where_compiled
 from content_samples import zip_of
 from corpus import cases
 from hypothesis import example, given, settings
@@ -96,6 +97,7 @@ def walker_of(raw: bytes) -> QuickWalker:
     return walker
 
 
+@where_compiled
 @pytest.mark.parametrize("dialect", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
 @pytest.mark.parametrize("mtime", [1_700_000_000, 1_700_000_000.25])
 def test_what_python_writes_is_ordinary(dialect: int, mtime: float) -> None:
@@ -138,6 +140,7 @@ BROKEN = st.sampled_from(
 STARTS = st.sampled_from([b"", *(row.signature for row in CONTENT_TYPES)])
 
 
+@where_compiled
 @settings(max_examples=1500, deadline=None)
 @given(st.tuples(STARTS, TEXTS, BROKEN, TEXTS).map(b"".join), st.integers(0, 80) | st.just(0))
 @example(b"a" * (MAGIC_BYTES - 1) + b"\xc3", 0)
@@ -159,6 +162,7 @@ def test_types_that_are_settled(content: bytes, cut: int) -> None:
         assert begins_so or b"\xef\xbf\xbd" in content or content_type(content) != "text/utf-8", "nearly all text is"
 
 
+@where_compiled
 def test_memory_beyond_the_archive_is_not_looked_at() -> None:
     """An archive that is cut anywhere, with what would follow it still behind, is refused or lies within its end."""
     raw = task()
@@ -264,6 +268,7 @@ def test_a_header_in_the_last_block_of_the_arena() -> None:
     assert_same([gzip_blob(raw) for raw in (*rows, task())])
 
 
+@where_compiled
 def test_heads_that_share_a_slot() -> None:
     """Names by the thousand fill the table of heads; what finds no place in it is refused, and then all start over."""
     rows = [tar_of(*[member(f"{row}/{i}", b"") for i in range(400)]) for row in range(30)]
@@ -281,6 +286,7 @@ def test_heads_that_share_a_slot() -> None:
         assert heads == [raw[at : at + 128] for at in range(0, 400 * BLOCK, BLOCK)]
 
 
+@where_compiled
 def test_a_defect_of_the_walker_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it fails the row is left to the probe, and the next one is walked again."""
     walk, calls = QuickWalker.__call__, []

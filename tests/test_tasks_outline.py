@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from compiler import where_compiled
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from task_fixtures import members_of, real_blobs, tar_members, task
@@ -167,6 +168,7 @@ TOKENS = [
 ]
 
 
+@where_compiled
 @settings(max_examples=1000)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join) | st.text(max_size=60))
 @example("= " + "1" * 12)
@@ -181,6 +183,7 @@ def test_the_compiled_cutter(text: str) -> None:
     assert compiled_cut(text.encode()) == cut_in_python(text.encode())
 
 
+@where_compiled
 def test_the_compiled_cutter_on_real_files() -> None:
     """The same on what tasks say."""
     assert cut is not cut_in_python

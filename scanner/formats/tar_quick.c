@@ -14,12 +14,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-
 enum {
     BLOCK = 512,
     NAME = 0, SIZE = 124, CHECKSUM = 148, FLAG = 156, LINK = 157, MAGIC = 257, PREFIX = 345,
@@ -217,9 +211,9 @@ static int list(Walk *walk, size_t end) {
 }
 
 /* See VERSION in scanner/compiled.py. */
-EXPORT int scanner_version(void) { return 1; }
+int scanner_version(void) { return 1; }
 
-EXPORT int scanner_walk_tar(Walk *walk, size_t end) {
+int scanner_walk_tar(Walk *walk, size_t end) {
     if (!list(walk, end)) return 0;
     for (int64_t i = 0; i < walk->n_files; i++) {
         const uint8_t *file = walk->arena + walk->spans[2 * i];

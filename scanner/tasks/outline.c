@@ -1,14 +1,8 @@
-/* The skeleton of a task.toml, and where its quotes stand: what scanner/tasks/outline.py (_cut) says in Python, which is the
+/* The skeleton of a task.toml, and where its quotes stand: what cut_in_python in scanner/tasks/outline.py says, which is the
  * specification, in a third of its time. Runs once a task, over a kB. Nothing is read or written outside of what is given.
  */
 #include <stddef.h>
 #include <stdint.h>
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 
 enum { MOST_DIGITS = 9, DELETE = 127 };
 
@@ -18,7 +12,7 @@ static int is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
  * control character (a newline, too) or a backslash. `quotes` and `skeleton` have n places; the skeleton's length goes to
  * `length`.
  */
-EXPORT int64_t scanner_outline(const uint8_t *text, size_t n, int32_t *quotes, uint8_t *skeleton, int64_t *length) {
+int64_t scanner_outline(const uint8_t *text, size_t n, int32_t *quotes, uint8_t *skeleton, int64_t *length) {
     int64_t n_quotes = 0;
     uint8_t *out = skeleton;
     size_t at = 0;

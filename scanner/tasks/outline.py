@@ -131,11 +131,11 @@ def compiled_cutter() -> Cutter | None:
     def cut_compiled(text: bytes) -> Cut | None:
         places = idle.pop() if idle else _Places()
         n_quotes = cut(text, len(text), *places.addresses)
-        cut_text = None
+        pieces = None
         if n_quotes >= 0:
-            cut_text = Cut(text, places.quotes[:n_quotes].tolist(), bytes(places.skeleton[: places.length.value]))
+            pieces = Cut(text, places.quotes[:n_quotes].tolist(), bytes(places.skeleton[: places.length.value]))
         idle.append(places)
-        return cut_text
+        return pieces
 
     return cut_compiled
 
