@@ -56,9 +56,9 @@ _CLOCK_EVERY: Final = 256
 class Collector:
     """The :class:`scanner.formats.Sink` of one row. ``prefix`` and ``level`` are set for nested archives."""
 
-    def __init__(self, limits: Limits, cpu_mark: float | None = None) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._cpu_mark = time.process_time() if cpu_mark is None else cpu_mark
+        self._cpu_start = time.process_time()
         self._wall_deadline = time.monotonic() + (limits.seconds or math.inf)
         self.members: list[Member] = []
         self.names: list[str] = []
@@ -177,9 +177,8 @@ class Collector:
         """Raise RowStopped once the row has taken its processor time.
 
         Asking for processor time is a system call, so it is asked for only when as much time has passed on the wall.
-        It counts from ``cpu_mark``, which the probe sets anew every few rows.
         """
-        if time.monotonic() > self._wall_deadline and time.process_time() - self._cpu_mark > self.limits.seconds:
+        if time.monotonic() > self._wall_deadline and time.process_time() - self._cpu_start > self.limits.seconds:
             raise RowStopped(Fault("limit:time", detail=f"more than {self.limits.seconds:g} s of processor time"))
 
     def _take(self, member: Member) -> NameFacts:

@@ -203,7 +203,7 @@ class Ordinary:
 
     def _kept(self, faults: Sequence[Fault]) -> Sequence[Fault]:
         """As many of them, and as much of each, as a Record keeps."""
-        sink = Collector(self._probe.limits, 0.0)
+        sink = Collector(self._probe.limits)
         for fault in faults:
             sink.fault(fault.kind, member=fault.member, offset=fault.offset, detail=fault.detail)
         return sink.faults

@@ -44,9 +44,6 @@ HIGH_RATIO: Final = 200
 ZIP_BUFFER_BYTES: Final = 64 << 20
 """A zip inside a codec is read up to this size: its directory stands at the end, so it has to be whole in memory."""
 
-_MARK_ROWS: Final = 32
-"""Rows between two looks at the processor's clock, which the time limit of each counts from."""
-
 _TIMED_EVERY: Final = 33
 """Rows between two whose inflating is timed."""
 
@@ -74,8 +71,6 @@ class Probe:
         self.twins = Twins()
         self.arena = bytearray(SMALL_BYTES)
         self._chunk_bytes = chunk_bytes
-        self._cpu_mark = time.process_time()
-        self._since_mark = 0
         self._until_timed = 0
 
     def __call__(self, blob: Blob) -> tuple[Record, Census]:
@@ -136,10 +131,7 @@ class Probe:
             return Reading(Common("failed"), len(data), blob_id=blob_id, faults=[fault])
 
     def _scan(self, data: memoryview, blob_id: str, inflated: Inflated | None) -> Reading:
-        self._since_mark += 1
-        if self._since_mark > _MARK_ROWS:
-            self._cpu_mark, self._since_mark = time.process_time(), 0
-        row = _Row(Collector(self.limits, self._cpu_mark))
+        row = _Row(Collector(self.limits))
         try:
             self._read(data, row, inflated or self.inflate(data))
         except RowStopped as stop:

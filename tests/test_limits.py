@@ -155,6 +155,17 @@ def test_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < stopped.n_members < 2000
 
 
+def test_what_other_rows_took_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that only waits keeps its limit, however much the rows before it took that never came to the probe."""
+    probe = Probe(Limits(seconds=5))
+    clock = iter(range(10_000_000))
+    monkeypatch.setattr(time, "process_time", lambda: 1e6)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    record = scan(Case("waits", tar_gz({f"{i}": b"" for i in range(2000)})), probe)
+    assert (kinds(record), record.n_members) == ([], 2000)
+    assert next(clock) > 5, "the clock on the wall was looked at, and had passed the limit"
+
+
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
 def test_processor_time_between_skippable_frames(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is looked at also while frames without content are skipped."""
