@@ -172,6 +172,20 @@ def test_memory_beyond_the_archive_is_not_looked_at() -> None:
         assert walked is None or max(walked.spans) <= end - 2 * BLOCK, end
 
 
+@where_compiled
+def test_the_arena_is_what_it_was() -> None:
+    """No more than the arena is looked at, and it cannot be made another size under the walker."""
+    arena = bytearray(task())
+    walker = quick_walker(arena, SIGNATURES)
+    assert walker is not None
+    for end in (-1, len(arena) + 1):
+        with pytest.raises(ValueError, match="of an arena of"):
+            walker(end)
+    with pytest.raises(BufferError):
+        arena.clear()
+    assert walker(len(arena)) is not None
+
+
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing was compiled, or a library lacks a symbol, the probe reads every row, with the same records."""
     rows = [gzip_blob(task()), gzip_blob(ODD["a link"]), gzip_blob(task(mtime=1.5))]
@@ -275,7 +289,7 @@ def test_heads_that_share_a_slot() -> None:
     walker = quick_walker(bytearray(len(rows[0])), SIGNATURES)
     assert walker is not None
     for raw in rows:
-        walker._kept[0][:] = raw
+        walker._arena[:] = raw
         numbers = walker(len(raw))
         if numbers is None:
             assert walker.is_full()

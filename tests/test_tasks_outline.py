@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from compiler import where_compiled
@@ -181,6 +182,15 @@ def test_the_compiled_cutter(text: str) -> None:
     compiled_cut = compiled_cutter()
     assert compiled_cut is not None, "outline.c was not compiled: is there a C compiler?"
     assert compiled_cut(text.encode()) == cut_in_python(text.encode())
+
+
+@where_compiled
+def test_long_texts_and_threads() -> None:
+    """A text of any length is cut, and threads do not get the answers of one another."""
+    texts = [(f'a{n} = "{n}"\n' * (1 + 300 * (n % 5))).encode() for n in range(40)]
+    assert max(map(len, texts)) > 3 * MAX_BYTES
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(cut, texts * 20)) == list(map(cut_in_python, texts)) * 20
 
 
 @where_compiled

@@ -105,7 +105,7 @@ class Cut(msgspec.Struct, gc=False):
 
 
 Cutter: TypeAlias = Callable[[bytes], Cut | None]
-"""Cuts a text in UTF-8 of at most :data:`MAX_BYTES`; None where it has no skeleton. Once a task."""
+"""Cuts a text in UTF-8; None where it has no skeleton. Once a task."""
 
 
 def cut_in_python(text: bytes) -> Cut | None:
@@ -129,7 +129,12 @@ def compiled_cutter() -> Cutter | None:
     idle: list[_Places] = []  # as many as there ever were threads at a time
 
     def cut_compiled(text: bytes) -> Cut | None:
-        places = idle.pop() if idle else _Places()
+        if len(text) > MAX_BYTES:  # there is no place for its answer
+            return cut_in_python(text)
+        try:
+            places = idle.pop()
+        except IndexError:
+            places = _Places()
         n_quotes = cut(text, len(text), *places.addresses)
         pieces = None
         if n_quotes >= 0:
