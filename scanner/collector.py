@@ -11,7 +11,7 @@ import posixpath
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from xxhash import xxh3_128, xxh3_128_digest
 
@@ -22,6 +22,9 @@ from scanner.formats import RowStopped
 from scanner.model import Buffer, Fault, Member, printable
 from scanner.options import INTERPRET_BYTES, MAGIC_BYTES, Limits
 from scanner.tasks import wants
+
+Lie: TypeAlias = tuple[str, str, str]
+"""Extension, content type and name of a file whose extension lies."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -73,7 +76,7 @@ class Collector:
         self.contents: list[Buffer | None] = []
         """The content of files that the rules ask for."""
         self.content_digests: list[bytes | None] = []
-        self.lies: list[tuple[str, str, str]] = []
+        self.lies: list[Lie] = []
         self.nested: list[tuple[str, Buffer]] = []
         """Archives found inside, to be opened once the outer one is done, by :meth:`take_nested`."""
         self.faults: list[Fault] = []
@@ -242,14 +245,13 @@ class Collector:
             self.pairs.append(facts.key + digest)
             self.digests.append(digest)
             self._hand_over(member, self._held(content, size, name) if facts.wanted else None, digest)
-        if type_ in OPENABLE and self.limits.depth:
+        if is_to_be_opened(type_, self.limits.depth):
             self._inside(self.prefix + name, size, content)
-        if facts.promised is not None and type_ not in facts.promised:
-            extension = extension_of(name)
-            self.lies.append((extension, type_, name))
-            self.fault("lying-extension", member=name, detail=f"{extension} holds {type_}")
-        if type_ in FINDINGS:
-            self.fault(FINDINGS[type_], member=name)
+        if type_ in FINDINGS or (facts.promised is not None and type_ not in facts.promised):
+            found = findings_of(name, facts, type_)
+            self.lies += found.lies
+            for fault in found.faults:
+                self.fault(fault.kind, member=fault.member, detail=fault.detail)
 
     def _held(self, content: Buffer | None, size: int, name: str, most_bytes: int = INTERPRET_BYTES) -> Buffer | None:
         """``content``, where it may be held until somebody reads it; else None, and a fault that says so."""
@@ -300,11 +302,29 @@ class Collector:
             self.fault(kind, member=name)
 
 
-def is_plain(facts: NameFacts, type_: str, depth: int) -> bool:
-    """Whether a file of that name and this content type is no cause for a fault and no archive to be opened."""
-    if type_ in FINDINGS or (depth and type_ in OPENABLE):
-        return False
-    return facts.promised is None or type_ in facts.promised
+def is_to_be_opened(type_: str, depth: int) -> bool:
+    """Whether a file of this content type is an archive that is to be opened, with that ``depth``."""
+    return bool(depth) and type_ in OPENABLE
+
+
+class Findings(NamedTuple):
+    """What the name of a file and its content type are a cause for."""
+
+    lies: tuple[Lie, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def findings_of(name: str, facts: NameFacts, type_: str) -> Findings:
+    """What a file of that name and this content type is a cause for."""
+    lies: tuple[Lie, ...] = ()
+    faults: list[Fault] = []
+    if facts.promised is not None and type_ not in facts.promised:
+        extension = extension_of(name)
+        lies = ((extension, type_, name),)
+        faults.append(Fault("lying-extension", name, detail=f"{extension} holds {type_}"))
+    if type_ in FINDINGS:
+        faults.append(Fault(FINDINGS[type_], name))
+    return Findings(lies, tuple(faults))
 
 
 def collisions_of(names: tuple[str, ...]) -> tuple[tuple[FaultKind, str], ...]:

@@ -16,7 +16,7 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
-from scanner.collector import Collector, collisions_of, facts_of, is_plain
+from scanner.collector import Collector, Lie, collisions_of, facts_of, findings_of, is_to_be_opened
 from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
 from scanner.formats.tar_header import number, text
@@ -60,6 +60,9 @@ class _Alike(NamedTuple):
     """Rows of one template and codec whose files have the same content types."""
 
     types: tuple[str, ...]
+    lies: tuple[Lie, ...]
+    faults: tuple[Fault, ...]
+    """What names and content types are a cause for."""
     commons: dict[tuple[Any, ...], Common]
     """What was met of them, by what they mean."""
 
@@ -118,13 +121,16 @@ class Ordinary:
         return None if alike is None else self._reading(_Row(data, blob_id, codec, size, walked), template, alike)
 
     def _reading(self, row: _Row, template: _Template, alike: _Alike) -> Reading:
-        """The same for files that keep what their names promise."""
+        """The same, once it is known to be one."""
         data, walked = row.data, row.walked
-        view, bounds = self._view, iter(walked.spans)
-        contents = [view[start:end] for start, end in zip(bounds, bounds, strict=True)]
+        view, spans = self._view, walked.spans
+        contents = template.no_contents.copy()
+        for file, at in template.wanted:
+            contents[file] = view[spans[at] : spans[at + 1]]
         digests = template.digests(walked.digests)
         content_id = template.content_id(digests)
         meaning = template.meaning(contents, digests)
+        faults = meaning.faults if not alike.faults else (*alike.faults, *meaning.faults)
         reading = Reading(
             alike.commons.get(meaning.shared()) or self._common(row, template, alike, meaning),
             len(data),
@@ -136,9 +142,9 @@ class Ordinary:
             row.blob_id,
             content_id,
             meaning.instruction_id,
-            self._kept(meaning.faults) if meaning.faults else (),
+            self._kept(faults) if faults else (),
             meaning.json_keys,
-            (),
+            alike.lies,
             walked.digests,
         )
         self._probe.raw_bytes += row.raw_size
@@ -180,7 +186,7 @@ class Ordinary:
             self._templates.clear()
 
     def _alike(self, template: _Template, codec: str, walked: Walked) -> _Alike | None:
-        """The rows like this one; None where its files are not what their names promise."""
+        """The rows like this one; None where an archive in it is to be opened."""
         arena, spans = self._probe.arena, walked.spans
         types = tuple(
             [
@@ -232,6 +238,9 @@ class _Template:
         self._known = tasks.KnownNames(*zip(*sorted(listed, key=lambda member: member[1] == "dir"), strict=True))
         n_files = len(self.file_names)
         self.counts = len(listed), n_files, len(listed) - n_files, 0
+        self.no_contents: list[memoryview | None] = [None] * n_files
+        self.wanted = [(file, 2 * file) for file, each in enumerate(self._facts) if each.wanted]
+        """Files that the rules read, and where their spans stand."""
         self.digests = struct.Struct("16s" * n_files).unpack
         keys = [each.key for each in self._facts]
         order = sorted(range(n_files), key=keys.__getitem__)
@@ -243,19 +252,28 @@ class _Template:
         """Rows whose content types the walker settles all, by codec and what it says of them."""
 
     def alike(self, codec: str, types: tuple[str, ...], said: bytes) -> _Alike | None:
-        """The rows of this codec whose files have these content types; None where names promise something else."""
+        """The rows of this codec whose files have these content types; None where one of them is to be opened."""
         key = codec, types
         if key not in self._alike:
             if len(self._alike) >= _TYPE_LISTS:
                 self.forget()
-            as_promised = all(
-                is_plain(facts, type_, self._depth) for facts, type_ in zip(self._facts, types, strict=True)
+            self._alike[key] = (
+                None if any(is_to_be_opened(type_, self._depth) for type_ in types) else self._typed(types)
             )
-            self._alike[key] = _Alike(types, {}) if as_promised else None
         alike = self._alike[key]
         if alike is not None and all(said):
             self.settled[codec, said] = alike
         return alike
+
+    def _typed(self, types: tuple[str, ...]) -> _Alike:
+        """What follows from names and content types."""
+        lies: list[Lie] = []
+        faults: list[Fault] = []
+        for name, facts, type_ in zip(self.file_names, self._facts, types, strict=True):
+            found = findings_of(name, facts, type_)
+            lies += found.lies
+            faults += found.faults
+        return _Alike(types, tuple(lies), tuple(faults), {})
 
     def forget(self) -> None:
         """Let go of what rows had in common."""
@@ -269,6 +287,6 @@ class _Template:
         pairs[1::2] = self._in_order(digests)
         return xxh3_128_hexdigest(b"".join(pairs))
 
-    def meaning(self, contents: Sequence[memoryview], digests: Sequence[bytes]) -> Meaning:
+    def meaning(self, contents: Sequence[memoryview | None], digests: Sequence[bytes]) -> Meaning:
         """What the rules say of files with this content."""
         return self._known.meaning(contents, digests)

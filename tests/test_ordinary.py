@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
+from scanner.collector import FAULTS_KEPT
 from scanner.content import CONTENT_TYPES, TELLING_STARTS, content_type
 from scanner.corpus.hostile_tar import END, TASK, member, pax
 from scanner.corpus.pack import BLOCK, gzip_blob, pax_record
@@ -323,6 +324,19 @@ def test_any_codec(codec: str) -> None:
     encode = ENCODERS.get(codec, bytes)
     rows = [encode(task(mtime=i + 0.5)) for i in range(3)]
     assert_same([*rows, gzip_blob(task()), *rows, encode(task())])
+
+
+@where_compiled
+def test_findings_do_not_make_a_row_odd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Extensions that lie, private keys and the like are noted, as often as is kept, without the probe."""
+    lies = {f"environment/{number}.png": b"no picture" for number in range(FAULTS_KEPT + 2)}
+    others = {"a.parquet": b"version https://git-lfs.github.com/spec/v1\n", "key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
+    rows = [gzip_blob(task({**FILES, **lies, **others}, mtime=mtime)) for mtime in (1.5, 2.5)]
+    assert_same(rows)
+    monkeypatch.setattr(Probe, "scan", None)
+    for _, reading in scanned(rows):
+        assert [fault.kind for fault in reading.faults].count("lying-extension") == FAULTS_KEPT
+        assert {"lfs-pointer", "private-key"} < {fault.kind for fault in reading.faults}
 
 
 @pytest.mark.parametrize("name", sorted(ODD))
