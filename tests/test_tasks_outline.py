@@ -28,6 +28,7 @@ KEYS = [
 ]
 TEXTS = ["", "a", "a/b", "org/task", "org/a..b", "2G", "8G", "512M", "0.5G", "big", "linux", "windows", "separate"]
 TEXTS += ["shared", "public", "one", "two", "/x", "../x", "sse", "http", "stdio", "true", "5", "caf\u00e9", "tab\there"]
+TEXTS += ["con", "com1", "con1", "nul", "One", "a-b_0", "-a", "a" * 64, "a" * 65]
 TEXTS += ["a # b", "a = 5", "[x]", "'", "'''", "a = 7\\n", "\\u0041", "\ue000" + "0", "\x7f", "#", "} ]"]
 NUMERALS = ["0", "1", "2", "7", "12", "93", "2048", "1.0", "2.0", "0.5", "12.5", "31.0", "1.000", "12.0005", "012"]
 NUMERALS += ["123456789.125", "1234567890.5", "-3", "+4", "1e3", "12.5e1", "1_0", "0x1f", "12:30:00", "2020-01-01"]
@@ -69,6 +70,19 @@ VALUES = (
     | st.lists(st.sampled_from(TEXTS[:6]).map('"{}"'.format), max_size=2).map(lambda items: f"[{', '.join(items)}]")
     | st.sampled_from(["'a = 5'", "'''", '"""', '{ name = "one" }', '["', '"x" # "y"', "# x"])
 )
+STEP = '[[steps]]\nname = "{}"\nmin_reward = 3\n'
+STEPS = [
+    *(STEP.format(one) + STEP.format(other) for one, other in [("a", "b"), ("two", "one"), ("a", "a"), ("a", "A")]),
+    *(STEP.format(one) + STEP.format(other) for one, other in [("con", "b"), ("b", "c:"), ("e", "f."), ("g", "h")]),
+    *(STEP.format(one) + "[[steps]]\nname = 'a'\n" for one in ("b", "a", "c")),
+    *(STEP.format(one) + '[[steps]]\nx = "y"\n' for one in ("b", "a", "c")),
+    *(
+        f'steps = [{{ name = "{one}" }}, {{ name = "{other}" }}]\n'
+        for one, other in [("b", "a"), ("c", "d"), ("d", "d")]
+    ),
+]
+"""Files with steps of several names: alike, alike but for something wrong, and not to be told by names alone."""
+
 LINES = st.sampled_from(HEADERS) | st.tuples(st.sampled_from(KEYS), VALUES).map(" = ".join)
 STRING_OR_NUMERAL = re.compile(r'"[^"\n]*"|(?<== )[^"\n]+')
 
@@ -111,6 +125,7 @@ def _damaged(draw: st.DrawFn, text: str) -> str:
 @example([f"a = '{text}' # b\n" for text in ("x = 12", "x = 13", "x = 12, # y", "x = 13, # y")])
 @example([f"[environment]\nos = '= {number}, x'\n" for number in (12, 13)])
 @example([f"[environment]\ncpus = {number}\n" for number in ("1" * 308, "9" * 308, "9" * 309, "9" * 310)])
+@example(STEPS)
 @example(["a = 12\r\n[b]\r\nc = 13\r", "a = 14\n[b]\nc = 15\n"])
 def test_files_that_are_alike(documents: list[str]) -> None:
     """Read one after the other, so that later ones may be answered from memory, each gets its own verdict."""
@@ -139,6 +154,17 @@ def test_real_files_with_other_values() -> None:
             assert _remembered(configs, text + damage) == _verdict((text + damage).replace("\r", "\n")), damage
     known, judged = configs.counts()
     assert 2 * known > judged, "memory answers often: else this compares little"
+
+
+def test_steps_of_any_name() -> None:
+    """Files that differ in the names of their steps are judged once, and each has its own names in its verdict."""
+    configs = TaskConfigs(64)
+    pairs = [("a", "b"), ("two", "one"), ("step-1", "step_2")]
+    for one, other in pairs:
+        config = configs.of((STEP.format(one) + STEP.format(other)).encode())
+        assert config.demands is not None
+        assert [step.name for step in config.demands.steps] == [one, other]
+    assert configs.counts() == (len(pairs) - 1, 1)
 
 
 def _outline(text: str) -> tuple[object, ...] | None:

@@ -6,7 +6,7 @@ Files of one source differ in names, texts and timeouts and ask for the same, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -38,6 +38,11 @@ class Demands(NamedTuple):
     """Of ``[environment]``, in lower case."""
     verifier: Verifier
     steps: tuple[Step, ...]
+
+    def named(self, names: Sequence[str]) -> Demands:
+        """The same, with steps of other names; steps beyond the last name are left out."""
+        steps = zip(names, self.steps, strict=False)
+        return self._replace(steps=tuple([Step(name, step.verifier) for name, step in steps]))
 
 
 def demands_of(config: Mapping[str, Any]) -> Demands:

@@ -17,6 +17,8 @@ what rules look at in strings. It exists only for a text that passes these condi
   its line, which holds no ``'``. In a comment it changes nothing.
 * The strings left out are those in fields where Harbor takes any string and where nothing of ours looks at it.
   Keys are never left out, so keys that come twice are found.
+* The names of steps are left out where all are plain and distinct, since Harbor asks no more of them. They are in the
+  verdict, as directories are called so, and are put into it (:meth:`scanner.tasks.taskconfig.TaskConfig.named`).
 """
 
 from __future__ import annotations
@@ -66,6 +68,9 @@ _ORG_NAME = re.compile(
 ).fullmatch
 """Most names that Harbor accepts."""
 
+_STEP_NAME = re.compile(rb"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\Z)[a-z0-9][a-z0-9_-]{0,63}").fullmatch
+"""Names of steps of which any will do in the place of another."""
+
 _NONE = frozenset[bytes]().__contains__
 
 _ITEM = "[]"
@@ -93,6 +98,8 @@ _LOOKED_AT: dict[tuple[str, ...], Alike] = {
     ("verifier", "environment", "storage"): _SIZES,
 }
 """Where rules find many strings alike: which ones. Other strings enter whole."""
+
+_STEPS = ("steps", _ITEM, "name")
 
 
 class Cut(msgspec.Struct, gc=False):
@@ -160,18 +167,32 @@ cut: Cutter = compiled_cutter() or cut_in_python
 class Outline:
     """What the texts with one skeleton have in common."""
 
-    __slots__ = ("_document", "_slots")
+    __slots__ = ("_document", "_slots", "_steps")
 
-    def __init__(self, document: dict[str, Any], slots: Slots) -> None:
+    def __init__(self, document: dict[str, Any], slots: Slots, steps: Sequence[int]) -> None:
+        """``steps``: the quotes that open names of steps, in order."""
         self._document = document
         self._slots = slots
+        self._steps = steps
 
-    def key(self, cut: Cut) -> tuple[object, ...]:
-        """What of the strings of a text decides its verdict. Once a task."""
+    def names(self, cut: Cut) -> Sequence[str]:
+        """The names of the steps of a text, where others in their places would do as well. Once a task."""
+        if not self._steps:
+            return ()
+        names = self._strings(cut)
+        is_plain = all(map(_STEP_NAME, names)) and len(set(names)) == len(names)
+        return [name.decode() for name in names] if is_plain else ()
+
+    def key(self, cut: Cut, names: Sequence[str] = ()) -> tuple[object, ...]:
+        """What of the strings of a text decides its verdict, but for these ``names``. Once a task."""
         text, quotes = cut.text, cut.quotes
-        return tuple(
-            [None if alike(string := text[quotes[at] + 1 : quotes[at + 1]]) else string for at, alike in self._slots]
-        )
+        key = [None if alike(string := text[quotes[at] + 1 : quotes[at + 1]]) else string for at, alike in self._slots]
+        if self._steps and not names:
+            key += self._strings(cut)
+        return tuple(key)
+
+    def _strings(self, cut: Cut) -> list[bytes]:
+        return [cut.text[cut.quotes[at] + 1 : cut.quotes[at + 1]] for at in self._steps]
 
     def document(self, cut: Cut) -> dict[str, Any]:
         """The text as parsed, but with 2 for each number that the skeleton has a 2 for. Nothing is parsed again."""
@@ -205,6 +226,7 @@ def outline_of(skeleton: bytes) -> Outline | None:
     if document is None:
         return None
     found: dict[int, Alike | None] = {}
+    steps: list[int] = []
     todo: list[tuple[tuple[str, ...], Any]] = [((), document)]
     while todo:
         path, value = todo.pop()
@@ -218,14 +240,16 @@ def outline_of(skeleton: bytes) -> Outline | None:
             todo += [((*path, _ITEM), inner) for inner in value]
         elif type(value) is str and value.startswith(_MARK):
             found[_quote_of(value)] = _looked_at(path)
+            if path == _STEPS:
+                steps.append(_quote_of(value))
     if len(found) != len(pieces):
         return None
     slots = [(at, alike) for at in sorted(found) if (alike := found[at]) is not None]
-    return Outline(document, tuple(slots))
+    return Outline(document, tuple(slots), sorted(steps))
 
 
 def _looked_at(path: tuple[str, ...]) -> Alike | None:
     """Which strings at ``path`` are alike; None where all of them are."""
-    if path in _FREE or path[:1] in _FREE_TABLES or path[:2] in _FREE_TABLES:
+    if path in _FREE or path == _STEPS or path[:1] in _FREE_TABLES or path[:2] in _FREE_TABLES:
         return None
     return _LOOKED_AT.get(path, _NONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,6 +26,12 @@ class TaskConfig(msgspec.Struct, frozen=True, cache_hash=True, kw_only=True):
     """Whether there is a ``[verifier]`` table."""
     demands: Demands | None = None
     """None where there is a reason."""
+
+    def named(self, names: Sequence[str]) -> TaskConfig:
+        """The same, with steps of other names."""
+        if self.demands is None:
+            return self
+        return msgspec.structs.replace(self, demands=self.demands.named(names))
 
 
 def config_of(value: dict[str, Any]) -> TaskConfig:
@@ -75,8 +82,12 @@ class TaskConfigs:
         outlined = self._skeletons.get(pieces.skeleton) or self._learn(pieces.skeleton)
         if outlined is None:
             return self._without_outline(data)
-        key = outlined.outline.key(pieces)
-        return outlined.configs.get(key) or self._judge(outlined, key, pieces)
+        names = outlined.outline.names(pieces)
+        key = outlined.outline.key(pieces, names)
+        config = outlined.configs.get(key)
+        if config is None:
+            return self._judge(outlined, key, pieces, names)
+        return config.named(names) if names else config
 
     def _learn(self, skeleton: bytes) -> _Outlined | None:
         if skeleton in self._skeletons:  # it has no outline
@@ -87,9 +98,11 @@ class TaskConfigs:
         outlined = self._skeletons[skeleton] = None if outline is None else _Outlined(outline, {})
         return outlined
 
-    def _judge(self, outlined: _Outlined, key: tuple[object, ...], pieces: Cut) -> TaskConfig:
+    def _judge(self, outlined: _Outlined, key: tuple[object, ...], pieces: Cut, names: Sequence[str]) -> TaskConfig:
         self._n_judged += 1
         config = config_of(outlined.outline.document(pieces))
+        if names and (config.demands is None or config.named(names) != config):
+            return config  # what is wrong may be a name; and there are names that are no strings between quotes
         if self._n_configs >= self._entries:
             self._forget()
         else:
