@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -247,7 +248,7 @@ class Collector:
             self._hand_over(member, self._held(content, size, name) if facts.wanted else None, digest)
         if is_to_be_opened(type_, self.limits.depth):
             self._inside(self.prefix + name, size, content)
-        if type_ in FINDINGS or (facts.promised is not None and type_ not in facts.promised):
+        if is_telling(facts, type_):
             found = findings_of(name, facts, type_)
             self.lies += found.lies
             for fault in found.faults:
@@ -307,6 +308,11 @@ def is_to_be_opened(type_: str, depth: int) -> bool:
     return bool(depth) and type_ in OPENABLE
 
 
+def is_telling(facts: NameFacts, type_: str) -> bool:
+    """Whether :func:`findings_of` finds anything: mostly not. Once a file."""
+    return type_ in FINDINGS or (facts.promised is not None and type_ not in facts.promised)
+
+
 class Findings(NamedTuple):
     """What the name of a file and its content type are a cause for."""
 
@@ -363,6 +369,9 @@ class NameFacts(NamedTuple):
 _NO_FACTS: Final = NameFacts((), wanted=False, promised=None, key=b"")
 _FACTS: dict[str, NameFacts] = {}
 
+_NORMAL = re.compile(r"(?:(?!\.\.?/)[\w.+@ -]+/)*(?!\.\.?\Z)[\w.+@ -]+", re.ASCII).fullmatch
+"""Of most names that nothing is to be noted of."""
+
 _COLLISIONS: dict[tuple[str, ...], tuple[tuple[FaultKind, str], ...]] = {}
 """By all names of a row: rows made from one template have the same."""
 
@@ -390,9 +399,10 @@ def facts_of(name: str) -> NameFacts:
 
 
 def _name_notes(name: str) -> tuple[FaultKind, ...]:
+    plain = name.removeprefix("./").removesuffix("/")
+    if _NORMAL(plain):
+        return ()
     notes: list[FaultKind] = []
-    plain = name.removeprefix("./")
-    plain = plain.removesuffix("/")
     if plain and plain != "." and not _is_normal(plain):
         notes.append("unsafe-name")
     if printable(name) is not name:

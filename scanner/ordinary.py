@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
-from scanner.collector import Collector, Lie, collisions_of, facts_of, findings_of, is_to_be_opened
+from scanner.collector import Collector, Lie, collisions_of, facts_of, findings_of, is_telling, is_to_be_opened
 from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
 from scanner.formats.tar_header import number, text
@@ -30,7 +31,7 @@ _PATIENCE_SECONDS: Final = 1
 
 _TEMPLATES: Final = 1_024
 _TEMPLATE_MEMBERS: Final = 128
-"""What is remembered of names, and the longest list: together 30 MB at worst, of crafted rows."""
+"""What is remembered of names, and the longest list: together 40 MB at worst, of crafted rows."""
 
 _TYPE_LISTS: Final = 64
 _COMMONS: Final = 2_048
@@ -169,13 +170,12 @@ class Ordinary:
         return template
 
     def _head(self, number_of_head: int) -> tuple[str, bool]:
-        """The name that a head states, and whether its mode is a number without set-user bits and the like."""
+        """The name that a head states, and whether its mode is plain."""
         assert self._walk is not None
         heads = self._heads
         while len(heads) <= number_of_head:
             head = self._walk.head(len(heads))
-            mode = number(head[100:108])
-            heads.append((text(head[:100]), mode is not None and mode >= 0 and not mode & 0o7000))
+            heads.append((text(head[:100]), _is_plain_mode(head[100:108])))
         return heads[number_of_head]
 
     def _make_room(self) -> None:
@@ -213,6 +213,13 @@ class Ordinary:
         for fault in faults:
             sink.fault(fault.kind, member=fault.member, offset=fault.offset, detail=fault.detail)
         return sink.faults
+
+
+@lru_cache(64)
+def _is_plain_mode(field: bytes) -> bool:
+    """Whether a mode is a number, without set-user bits and the like."""
+    mode = number(field)
+    return mode is not None and mode >= 0 and not mode & 0o7000
 
 
 class _Template:
@@ -255,11 +262,13 @@ class _Template:
         """The rows of this codec whose files have these content types; None where one of them is to be opened."""
         key = codec, types
         if key not in self._alike:
+            is_odd = any(is_to_be_opened(type_, self._depth) for type_ in types)
+            alike = None if is_odd else self._typed(types)
+            if alike is not None and alike.faults:
+                return alike  # seldom, and too large to be remembered
             if len(self._alike) >= _TYPE_LISTS:
                 self.forget()
-            self._alike[key] = (
-                None if any(is_to_be_opened(type_, self._depth) for type_ in types) else self._typed(types)
-            )
+            self._alike[key] = alike
         alike = self._alike[key]
         if alike is not None and all(said):
             self.settled[codec, said] = alike
@@ -270,9 +279,10 @@ class _Template:
         lies: list[Lie] = []
         faults: list[Fault] = []
         for name, facts, type_ in zip(self.file_names, self._facts, types, strict=True):
-            found = findings_of(name, facts, type_)
-            lies += found.lies
-            faults += found.faults
+            if is_telling(facts, type_):
+                found = findings_of(name, facts, type_)
+                lies += found.lies
+                faults += found.faults
         return _Alike(types, tuple(lies), tuple(faults), {})
 
     def forget(self) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from task_fixtures import Files, Link, task
 from task_tables import NO_TEST, read
 
+from scanner.collector import facts_of
 from scanner.tasks import interpret_json
 
 REASONS: dict[str, tuple[Files, str]] = {
@@ -27,6 +30,22 @@ REASONS: dict[str, tuple[Files, str]] = {
     ),
     "a link": (task({"tests/x": Link("/etc/passwd")}), "tests/x: a link leads out of the task"),
 }
+
+
+@settings(max_examples=2000)
+@given(st.text(alphabet="ab./\\: @-+\x7f\t\n\u00e9\udcff", max_size=9))
+@example("./a/../b")
+@example("..")
+@example("...")
+@example("a/.")
+def test_names_that_are_unsafe(name: str) -> None:
+    """A name that is not normal, or means something else on another system, is noted; no other one is."""
+    plain = name.removeprefix("./").removesuffix("/")
+    is_odd = not {"", ".", ".."}.isdisjoint(plain.split("/")) or "\\" in plain or plain[1:2] == ":"
+    is_unsafe = plain not in {"", "."} and (is_odd or any(char < " " or char == "\x7f" for char in plain))
+    notes = facts_of(name).notes
+    assert ("unsafe-name" in notes) == is_unsafe
+    assert ("non-utf8-name" in notes) == ("\udcff" in name)
 
 
 @pytest.mark.parametrize(("files", "reason"), REASONS.values(), ids=REASONS)

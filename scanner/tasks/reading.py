@@ -137,5 +137,5 @@ def cache_info() -> dict[str, tuple[int, int]]:
         "task-toml": CONFIGS.counts(),
         "name-lists": shape.counts(),
         **{name: memo.counts() for name, memo in contents.items()},
-        **{name: memo.cache_info()[:2] for name, memo in {**shape.MEMOS, **tasktoml.MEMOS}.items()},
+        **{name: memo.cache_info()[:2] for name, memo in tasktoml.MEMOS.items()},
     }

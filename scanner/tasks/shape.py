@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -77,22 +76,15 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wants(name: str) -> bool:
-    """Whether :func:`scanner.tasks.interpret` reads the file ``name``. Runs once a member; memoised by name.
+    """Whether :func:`scanner.tasks.interpret` reads the file ``name``. Whoever asks remembers it with the name.
 
     That is: everything in JSON, YAML or TOML, ``Dockerfile``, the entry scripts, ``.harborignore``, every
     instruction.md, and Markdown and text at the root of the task (or of its one enclosing directory).
     """
-    return _remembered_wants(name) if len(name) <= _MEMO_NAME_CHARS else _wants(name)
-
-
-def _wants(name: str) -> bool:
     base = name.rpartition("/")[2]
     if base in TELLING_NAMES or base.endswith(_WANTED_ENDS):
         return True
     return base.endswith((".md", ".txt")) and name.removeprefix("./").count("/") <= 1
-
-
-_remembered_wants = lru_cache(1 << 14)(_wants)
 
 
 _known: dict[tuple[tuple[str, ...], tuple[MemberKind, ...]], Shape] = {}
@@ -165,9 +157,6 @@ def _read_names(names: Sequence[str], kinds: Sequence[MemberKind], links: Sequen
         kind=_kind(tree),
         standings={},
     )
-
-
-MEMOS = {"wanted-names": _remembered_wants}
 
 
 def signal(sort: str, where: str) -> str:
