@@ -246,7 +246,7 @@ class Collector:
             self.pairs.append(facts.key + digest)
             self.digests.append(digest)
             self._hand_over(member, self._held(content, size, name) if facts.wanted else None, digest)
-        if is_to_be_opened(type_, self.limits.depth):
+        if type_ in OPENABLE and self.limits.depth:
             self._inside(self.prefix + name, size, content)
         if is_telling(facts, type_):
             found = findings_of(name, facts, type_)
@@ -301,11 +301,6 @@ class Collector:
             collisions = _remember(_COLLISIONS, names, collisions_of(names)) if found is None else found
         for kind, name in collisions:
             self.fault(kind, member=name)
-
-
-def is_to_be_opened(type_: str, depth: int) -> bool:
-    """Whether a file of this content type is an archive that is to be opened, with that ``depth``."""
-    return bool(depth) and type_ in OPENABLE
 
 
 def is_telling(facts: NameFacts, type_: str) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
-from scanner.collector import Collector, Lie, collisions_of, facts_of, findings_of, is_telling, is_to_be_opened
+from scanner.collector import OPENABLE, Collector, Lie, collisions_of, facts_of, findings_of, is_telling
 from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
 from scanner.formats.tar_header import number, text
@@ -237,7 +237,7 @@ class _Template:
         )
         if not self.ordinary:
             return
-        self._depth = limits.depth
+        self._opens = limits.depth > 0
         self._facts = [each for each, kind in zip(facts, kinds, strict=True) if kind == "file"]
         self.file_names = tuple([name for name, kind in listed if kind == "file"])
         # Directories last, so that what is said of files is said of the first members: names come once, and then the
@@ -262,7 +262,7 @@ class _Template:
         """The rows of this codec whose files have these content types; None where one of them is to be opened."""
         key = codec, types
         if key not in self._alike:
-            is_odd = any(is_to_be_opened(type_, self._depth) for type_ in types)
+            is_odd = self._opens and not OPENABLE.isdisjoint(types)
             alike = None if is_odd else self._typed(types)
             if alike is not None and alike.faults:
                 return alike  # seldom, and too large to be remembered
