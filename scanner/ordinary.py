@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from operator import itemgetter
+from itertools import compress, count
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -36,6 +37,8 @@ _TEMPLATE_MEMBERS: Final = 128
 _TYPE_LISTS: Final = 64
 _COMMONS: Final = 2_048
 """What is remembered of what such rows have in common: 12 MB at worst."""
+
+_IS_WANTED: Final = attrgetter("wanted")
 
 _LINES: Final = tuple(line for line in SHEBANG_LINES if b"sh" in line or b"python" in line)
 SIGNATURES: Final = Signatures(TELLING_STARTS, [line for line in _LINES if len(line) <= MOST_LINE_BYTES], MAGIC_BYTES)
@@ -126,8 +129,8 @@ class Ordinary:
         data, walked = row.data, row.walked
         view, spans = self._view, walked.spans
         contents = template.no_contents.copy()
-        for file, at in template.wanted:
-            contents[file] = view[spans[at] : spans[at + 1]]
+        for file, start, end in template.wanted:
+            contents[file] = view[spans[start] : spans[end]]
         digests = template.digests(walked.digests)
         content_id = template.content_id(digests)
         meaning = template.meaning(contents, digests)
@@ -246,8 +249,8 @@ class _Template:
         n_files = len(self.file_names)
         self.counts = len(listed), n_files, len(listed) - n_files, 0
         self.no_contents: list[memoryview | None] = [None] * n_files
-        self.wanted = [(file, 2 * file) for file, each in enumerate(self._facts) if each.wanted]
-        """Files that the rules read, and where their spans stand."""
+        self.wanted = list(compress(zip(count(), count(0, 2), count(1, 2)), map(_IS_WANTED, self._facts)))
+        """Files that the rules read, and where their spans begin and end."""
         self.digests = struct.Struct("16s" * n_files).unpack
         keys = [each.key for each in self._facts]
         order = sorted(range(n_files), key=keys.__getitem__)

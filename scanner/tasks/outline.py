@@ -74,8 +74,10 @@ _STEP_NAME = re.compile(rb"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\Z)[a-z0-9][a
 _NONE = frozenset[bytes]().__contains__
 
 _ITEM = "[]"
+_STEPS = ("steps", _ITEM, "name")
 _FREE = frozenset(
     {
+        _STEPS,  # in a way of their own
         ("schema_version",),
         ("version",),
         ("source",),
@@ -98,8 +100,6 @@ _LOOKED_AT: dict[tuple[str, ...], Alike] = {
     ("verifier", "environment", "storage"): _SIZES,
 }
 """Where rules find many strings alike: which ones. Other strings enter whole."""
-
-_STEPS = ("steps", _ITEM, "name")
 
 
 class Cut(msgspec.Struct, gc=False):
@@ -250,6 +250,6 @@ def outline_of(skeleton: bytes) -> Outline | None:
 
 def _looked_at(path: tuple[str, ...]) -> Alike | None:
     """Which strings at ``path`` are alike; None where all of them are."""
-    if path in _FREE or path == _STEPS or path[:1] in _FREE_TABLES or path[:2] in _FREE_TABLES:
+    if path in _FREE or path[:1] in _FREE_TABLES or path[:2] in _FREE_TABLES:
         return None
     return _LOOKED_AT.get(path, _NONE)
