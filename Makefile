@@ -24,7 +24,8 @@ $(READY): pyproject.toml setup.py constraints.txt $(wildcard scanner/*/*.c)
 	$(PYTHON) -c 'import sys; sys.exit("scanner needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@# pip shows what setuptools warns of at each editable installation: a folder of that name would be imported first. Here it is.
+	PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(CORPUS)/made: | $(READY)
