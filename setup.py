@@ -3,5 +3,10 @@
 from setuptools import Extension, setup
 
 SOURCES = ["scanner/formats/tar_quick.c", "scanner/tasks/outline.c"]
+HEADERS = ["scanner/numbers.h"]
 
-setup(ext_modules=[Extension("scanner._compiled", SOURCES, extra_compile_args=["-O3"], optional=True)])
+setup(
+    ext_modules=[
+        Extension("scanner._compiled", SOURCES, depends=HEADERS, extra_compile_args=["-O3"], optional=True),
+    ]
+)

@@ -14,8 +14,10 @@ MODULE: Final = "scanner._compiled"
 """Found as an extension module is, but it is not one: nothing imports it."""
 
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what is called here. One more with each change of a signature or a structure, here and in ``tar_quick.c``."""
+
+_INT32, _INT64 = 4, 8
 
 
 def library() -> ctypes.CDLL | None:
@@ -44,3 +46,35 @@ def address_of_function(module: str, name: str) -> int | None:
     if spec is None or spec.origin is None:
         raise OSError(f"there is no compiled {module}")
     return ctypes.cast(getattr(ctypes.CDLL(spec.origin), name), ctypes.c_void_p).value
+
+
+class Numbers(ctypes.Structure):
+    """``Numbers`` of ``numbers.h``: byte strings that were met, by number. :func:`numbers` makes one."""
+
+    _fields_ = (
+        ("bytes", ctypes.c_void_p),
+        ("ends", ctypes.c_void_p),
+        ("slots", ctypes.c_void_p),
+        ("room", ctypes.c_int64),
+        ("most", ctypes.c_int64),
+        ("slot_bits", ctypes.c_int64),
+        ("n", ctypes.c_int64),
+    )
+
+
+class KeptNumbers:
+    """The memory of a :class:`Numbers`, which is part of a larger structure. Lives as long as that is used."""
+
+    def __init__(self, of: Numbers, entries: int, room_bytes: int) -> None:
+        """For ``entries`` strings of ``room_bytes`` together."""
+        self._of = of
+        slot_bits = (4 * entries).bit_length()
+        self._slots = bytearray(_INT32 << slot_bits)
+        self._bytes, self._ends = bytearray(room_bytes), bytearray(_INT64 * (entries + 1))
+        of.bytes, of.ends, of.slots = map(address, (self._bytes, self._ends, self._slots))
+        of.room, of.most, of.slot_bits, of.n = room_bytes, entries + 1, slot_bits, 1
+
+    def start_over(self) -> None:
+        """Forget all: numbers mean others from now on."""
+        self._slots[:] = bytes(len(self._slots))
+        self._of.n = 1

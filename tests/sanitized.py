@@ -22,7 +22,8 @@ from corpus import cases  # noqa: E402 - after the library was put in place
 from test_ordinary import ODD, SIGNATURES, task  # noqa: E402
 
 from scanner.formats.tar_quick import quick_walker  # noqa: E402
-from scanner.tasks.outline import compiled_cutter  # noqa: E402
+from scanner.tasks.outline import NOT_EMPTY, ORG_NAME, compiled_cutter  # noqa: E402
+from scanner.tasks.outline_quick import like_texts  # noqa: E402
 
 EDITS = 3_000
 
@@ -74,8 +75,22 @@ def main() -> None:
             [b'"', b"= ", b"1", b"2", b"0", b"\\", b"\n", b"a", bytes((chance.randrange(256),))], k=60
         )
         cut(b"".join(pieces))
-    for text in (b'"' * 4096, b"= 9" * 1365, b"a" * 4096, b""):
+    long_texts = (b'"' * 4096, b"= 9" * 1365, b"a" * 4096, b"")
+    for text in long_texts:
         cut(text)
+    likes = like_texts(8)
+    assert likes is not None
+    for _ in range(EDITS):
+        strings = chance.choices([b"", b"a/b", b"x" * 30, b"o.r-g/n_1", b"/"], k=chance.randrange(9))
+        text = b"".join([b'k = "%s"\n' % string for string in strings])
+        taken_apart = cut(text)
+        assert taken_apart is not None
+        looked_at = [(2 * at, chance.choice([ORG_NAME, NOT_EMPTY, len])) for at in range(len(strings))]
+        likes.note_outline(taken_apart.skeleton, tuple(looked_at[: chance.randrange(9)]))
+        if likes.note(text) > 7:
+            likes.start_over()
+    for text in long_texts:
+        likes.find(text)
 
 
 if __name__ == "__main__":

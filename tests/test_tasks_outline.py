@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from task_fixtures import members_of, real_blobs, tar_members, task
 
 from scanner.tasks import harbor, tasktoml
-from scanner.tasks.outline import MAX_BYTES, compiled_cutter, cut, cut_in_python, outline_of
+from scanner.tasks.outline import MAX_BYTES, ORG_NAME, Slots, compiled_cutter, cut, cut_in_python, outline_of
+from scanner.tasks.outline_quick import LikeTexts, like_texts
 from scanner.tasks.taskconfig import TaskConfig, TaskConfigs, config_of
 from scanner.tasks.tree import Tree
 
@@ -259,3 +260,68 @@ def test_memory_is_bounded() -> None:
         assert configs.counts() == (0, 40 * (turn + 1))
         assert len(configs._skeletons) <= 8
         assert sum(len(known.configs) for known in configs._skeletons.values() if known) <= 8
+
+
+NAMED = '[task]\nname = "{}"\n'
+
+
+def _likes(entries: int = 8) -> LikeTexts:
+    likes = like_texts(entries)
+    assert likes is not None, "outline.c was not compiled: is there a C compiler?"
+    return likes
+
+
+@where_compiled
+@settings(max_examples=1000)
+@given(st.text("aZ0_-./é", max_size=8) | st.from_regex(r"[a-zA-Z0-9._-]{1,4}/[a-zA-Z0-9._-]{1,4}", fullmatch=True))
+@example("a/b")
+@example("a.b/c.d")
+@example("a./b")
+@example("a..b/c")
+@example("/")
+@example("a/b/c")
+def test_names_that_are_alike(name: str) -> None:
+    """The compiled rule takes the very names that the regular expression takes; others are alike if equal."""
+    likes = _likes()
+    for example_name in ("org/x-1", name):
+        likes.note_outline(*_skeleton_and_slots(NAMED.format(example_name)))
+    alike = likes.note(NAMED.format("org/x-1").encode())
+    found = likes.find(NAMED.format(name).encode())
+    assert alike == 1
+    assert found == (1 if ORG_NAME(name.encode()) else 0)
+    assert likes.note(NAMED.format(name).encode()) == (found or 2)
+
+
+def _skeleton_and_slots(text: str) -> tuple[bytes, Slots]:
+    pieces = cut(text.encode())
+    assert pieces is not None
+    outline = outline_of(pieces.skeleton)
+    assert outline is not None
+    return pieces.skeleton, outline.slots
+
+
+@where_compiled
+def test_likes_that_are_full() -> None:
+    """What there is no room for is not noted, what was noted is still found, and after a new start there is room."""
+    likes = _likes(4)
+    texts = [b"k%d = 1" % index for index in range(9)]
+    for _ in range(2):
+        for text in texts:
+            likes.note_outline(*_skeleton_and_slots(text.decode()))
+        assert [likes.note(text) for text in texts] == [1, 2, 3, 4, 0, 0, 0, 0, 0]
+        assert list(map(likes.find, texts)) == [1, 2, 3, 4, 0, 0, 0, 0, 0]
+        likes.start_over()
+        assert not any(map(likes.find, texts))
+    many_slots = "\n".join([f'k{index} = "x"' for index in range(200)])
+    likes.note_outline(*_skeleton_and_slots(many_slots))
+    assert not likes.note(many_slots.encode()), "more slots than there are places"
+
+
+@where_compiled
+@given(documents=_alike())
+def test_likes_change_nothing(documents: list[str]) -> None:
+    """Files get the verdicts that they get where nothing was compiled."""
+    compiled, plain = TaskConfigs(16), TaskConfigs(16)
+    plain._likes = None
+    for document in (*documents, *documents):
+        assert compiled.of(document.encode()) == plain.of(document.encode())

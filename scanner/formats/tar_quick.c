@@ -211,7 +211,7 @@ static int list(Walk *walk, size_t end) {
 }
 
 /* See VERSION in scanner/compiled.py. */
-int scanner_version(void) { return 1; }
+int scanner_version(void) { return 2; }
 
 int scanner_walk_tar(Walk *walk, size_t end) {
     if (!list(walk, end)) return 0;

@@ -63,10 +63,12 @@ _MARK = "\ue000"
 _SIZES = frozenset(
     [b"%d%c" % (n, unit) for n in (*range(1, 129), 256, 512, 1024, 2048, 4096) for unit in b"GgMm"]
 ).__contains__
-_ORG_NAME = re.compile(
+ORG_NAME: Final[Alike] = re.compile(
     rb"[a-zA-Z0-9][a-zA-Z0-9_-]*+(?:\.[a-zA-Z0-9_-]++)*+/[a-zA-Z0-9][a-zA-Z0-9_-]*+(?:\.[a-zA-Z0-9_-]++)*+"
 ).fullmatch
 """Most names that Harbor accepts."""
+
+NOT_EMPTY: Final[Alike] = bool
 
 _STEP_NAME = re.compile(rb"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\Z)[a-z0-9][a-z0-9_-]{0,63}").fullmatch
 """Names of steps of which any will do in the place of another."""
@@ -91,11 +93,11 @@ _FREE_TABLES = frozenset({("metadata",), ("environment", "env"), ("verifier", "e
 """Tables in which each string may say anything, however deep."""
 
 _LOOKED_AT: dict[tuple[str, ...], Alike] = {
-    ("task", "name"): _ORG_NAME,
-    ("environment", "docker_image"): bool,
+    ("task", "name"): ORG_NAME,
+    ("environment", "docker_image"): NOT_EMPTY,
     ("environment", "memory"): _SIZES,
     ("environment", "storage"): _SIZES,
-    ("verifier", "environment", "docker_image"): bool,
+    ("verifier", "environment", "docker_image"): NOT_EMPTY,
     ("verifier", "environment", "memory"): _SIZES,
     ("verifier", "environment", "storage"): _SIZES,
 }
@@ -167,13 +169,18 @@ cut: Cutter = compiled_cutter() or cut_in_python
 class Outline:
     """What the texts with one skeleton have in common."""
 
-    __slots__ = ("_document", "_slots", "_steps")
+    __slots__ = ("_document", "_steps", "slots")
 
     def __init__(self, document: dict[str, Any], slots: Slots, steps: Sequence[int]) -> None:
         """``steps``: the quotes that open names of steps, in order."""
         self._document = document
-        self._slots = slots
+        self.slots = slots
         self._steps = steps
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether a text has names of steps, which enter its verdict."""
+        return bool(self._steps)
 
     def names(self, cut: Cut) -> Sequence[str]:
         """The names of the steps of a text, where others in their places would do as well. Once a task."""
@@ -186,7 +193,7 @@ class Outline:
     def key(self, cut: Cut, names: Sequence[str] = ()) -> tuple[object, ...]:
         """What of the strings of a text decides its verdict, but for these ``names``. Once a task."""
         text, quotes = cut.text, cut.quotes
-        key = [None if alike(string := text[quotes[at] + 1 : quotes[at + 1]]) else string for at, alike in self._slots]
+        key = [None if alike(string := text[quotes[at] + 1 : quotes[at + 1]]) else string for at, alike in self.slots]
         if self._steps and not names:
             key += self._strings(cut)
         return tuple(key)

@@ -11,6 +11,7 @@ import msgspec
 from scanner.tasks import harbor, tasktoml
 from scanner.tasks.demands import Demands, demands_of
 from scanner.tasks.outline import MAX_BYTES, Cut, Outline, cut, outline_of
+from scanner.tasks.outline_quick import like_texts
 
 _CR = 13
 
@@ -57,6 +58,9 @@ class TaskConfigs:
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
+        self._likes = like_texts(entries)
+        self._like: list[TaskConfig] = []
+        """What the texts say that are like number 1, number 2 ..."""
         self._skeletons: dict[bytes, _Outlined | None] = {}
         self._n_configs = 0
         self._without_outline = lru_cache(entries // 4)(self._read)
@@ -76,6 +80,11 @@ class TaskConfigs:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if len(data) > MAX_BYTES:
             return self._read(data)
+        number = self._likes.find(data) if self._likes is not None else 0
+        return self._like[number - 1] if number else self._of_pieces(data)
+
+    def _of_pieces(self, data: bytes) -> TaskConfig:
+        """What a text says that is like none before, or whose kind is not noted: by its outline, if it has one."""
         pieces = cut(data)
         if pieces is None:
             return self._without_outline(data)
@@ -86,8 +95,18 @@ class TaskConfigs:
         key = outlined.outline.key(pieces, names)
         config = outlined.configs.get(key)
         if config is None:
-            return self._judge(outlined, key, pieces, names)
-        return config.named(names) if names else config
+            config = self._judge(outlined, key, pieces, names)
+        elif names:
+            config = config.named(names)
+        if not outlined.outline.has_steps:
+            self._note(data, config)
+        return config
+
+    def _note(self, data: bytes, config: TaskConfig) -> None:
+        """Find texts like this one at once from now on, where there is room."""
+        number = self._likes.note(data) if self._likes is not None else 0
+        if number == len(self._like) + 1:
+            self._like.append(config)
 
     def _learn(self, skeleton: bytes) -> _Outlined | None:
         if skeleton in self._skeletons:  # it has no outline
@@ -95,6 +114,8 @@ class TaskConfigs:
         if len(self._skeletons) >= self._entries:
             self._forget()
         outline = outline_of(skeleton)
+        if outline is not None and self._likes is not None and not outline.has_steps:
+            self._likes.note_outline(skeleton, outline.slots)
         outlined = self._skeletons[skeleton] = None if outline is None else _Outlined(outline, {})
         return outlined
 
@@ -113,6 +134,9 @@ class TaskConfigs:
     def _forget(self) -> None:
         self._skeletons.clear()
         self._n_configs = 0
+        if self._likes is not None:
+            self._likes.start_over()
+            self._like.clear()
 
     def _read(self, data: bytes) -> TaskConfig:
         self._n_judged += 1
