@@ -9,15 +9,16 @@ from typing import Any, Final
 from scanner.batch import Batch
 from scanner.bench.floor import inflate_all
 from scanner.collector import Collector
-from scanner.formats.gzip import GZIP
 from scanner.formats.tar import TarWalker
 from scanner.formats.tar_quick import quick_walker
 from scanner.formats.zip import walk_zip
-from scanner.model import Buffer, Meaning, Member, Reading
+from scanner.model import Buffer, Meaning, Member
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
 from scanner.ordinary import SIGNATURES, Ordinary
-from scanner.probe import Probe
+from scanner.probe import HIGH_RATIO, Probe
+from scanner.quick import QuickReader, quick_reader
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
+from scanner.twins import Twins
 from scanner.worker import ScanWork
 
 Packed = list[memoryview]
@@ -46,25 +47,20 @@ def inflating() -> Work:
 
 
 def quickly_walking() -> Work:
-    """Inflate, and walk and hash ordinary rows by compiled code; others are inflated alone."""
-    arena = bytearray(SMALL_BYTES)
-    walk = quick_walker(arena, SIGNATURES)
-    if walk is None:
-        raise RuntimeError("there is nothing compiled to be measured: install the package where there is a C compiler")
-    return partial(_walk_quickly, arena, walk)
+    """Ordinary rows in one call, with no template known; others as far as it gets."""
+    walker = quick_walker(bytearray(SMALL_BYTES), SIGNATURES)
+    if walker is not None:
+        read = quick_reader(walker, Twins(), room_bytes=SMALL_BYTES, high_ratio=HIGH_RATIO, templates=1)
+        if read is not None:
+            return partial(_read_quickly, read)
+    raise RuntimeError("there is nothing compiled to be measured: install the package where there is a C compiler")
 
 
 class WithoutMeaning(Ordinary):
     """Everything that is done for an ordinary row but what needs its content understood: a Reading all the same."""
 
-    def _reading(self, row: Any, template: Any, alike: Any) -> Reading:
-        walked = row.walked
-        common = alike.commons.get(_NOTHING.shared()) or self._common(row, template, alike, _NOTHING)
-        file = template.file_names[walked.largest]
-        sizes = len(row.data), row.raw_size, file, walked.largest_bytes
-        reading = Reading(common, *sizes, None, None, row.blob_id, None, None, (), (), (), walked.digests)
-        self._probe.twins.keep(row.data, reading)
-        return reading
+    def _meaning(self, template: Any, walked: Any, digests: Any) -> Meaning:  # noqa: ARG002
+        return _NOTHING
 
 
 _NOTHING: Final = Meaning()
@@ -129,12 +125,11 @@ STAGES: Final[dict[str, Callable[[], Work]]] = {
 }
 
 
-def _walk_quickly(arena: bytearray, walk: Any, packed: Packed) -> None:
+def _read_quickly(read: QuickReader, packed: Packed) -> None:
     for buffer in packed:
         for blob in Batch.unpack(buffer):
-            data = blob.data
-            if data is not None and codec_of(bytes(data[:HEAD_BYTES])) is GZIP:
-                walk(GZIP.inflate_into(data, arena) or 0)
+            if blob.data is not None:
+                read(blob.data)
 
 
 def _walk_all(make_sink: Callable[[], Any], packed: Packed) -> None:

@@ -45,9 +45,9 @@ READ, SCAN = "read", "scan"
 TITLES: Final = {
     READ: ("read and pack, alone", ""),
     "inflate": ("inflate only: the floor", ""),
-    "quick": ("+ walk, hashes, first bytes: compiled", "inflate"),
-    "record": ("+ blob hash, twins, record", "quick"),
-    "reading": ("+ content id, rules", "record"),
+    "quick": ("+ walk, hashes, first bytes: one call", "inflate"),
+    "record": ("+ templates, content id, record", "quick"),
+    "reading": ("+ rules", "record"),
     "shard": ("+ stats, columns, shard", "reading"),
     SCAN: ("+ read, transport, write: a scan", "shard"),
     "walk": ("row by row: inflate and walk", "inflate"),

@@ -15,7 +15,7 @@ MODULE: Final = "scanner._compiled"
 
 
 VERSION: Final = 2
-"""Of what is called here. One more with each change of a signature or a structure, here and in ``tar_quick.c``."""
+"""Of what is called here. One more with each change of a signature or a structure, here and in ``quick.c``."""
 
 _INT32, _INT64 = 4, 8
 
@@ -33,6 +33,41 @@ def library() -> ctypes.CDLL | None:
 def address(buffer: bytearray) -> int:
     """Where its bytes lie, as long as it lives and keeps its size."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+class _PyBuffer(ctypes.Structure):
+    """``Py_buffer``, part of the stable ABI since Python 3.11 (bpo-45459)."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.c_void_p),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_void_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+class Borrowed:
+    """Where the bytes of a buffer lie, read-only ones too: ``with`` would cost a row twice as much.
+
+    ``borrow(data, at, 0)`` fills ``buffer``, and ``give_back(at)`` must follow. Both sides take 0.6 µs, and copy
+    nothing (numpy needs 1.4 µs for one side).
+    """
+
+    borrow: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p, ctypes.c_int)(
+        ("PyObject_GetBuffer", ctypes.pythonapi)
+    )
+    give_back: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyBuffer_Release", ctypes.pythonapi))
+
+    def __init__(self) -> None:
+        self.buffer = _PyBuffer()
+        self.at = ctypes.addressof(self.buffer)
 
 
 def address_of_function(module: str, name: str) -> int | None:
@@ -68,11 +103,15 @@ class KeptNumbers:
     def __init__(self, of: Numbers, entries: int, room_bytes: int) -> None:
         """For ``entries`` strings of ``room_bytes`` together."""
         self._of = of
-        slot_bits = (4 * entries).bit_length()
+        slot_bits = (2 * entries).bit_length()
         self._slots = bytearray(_INT32 << slot_bits)
-        self._bytes, self._ends = bytearray(room_bytes), bytearray(_INT64 * (entries + 1))
-        of.bytes, of.ends, of.slots = map(address, (self._bytes, self._ends, self._slots))
+        self.bytes, self._ends = bytearray(room_bytes), bytearray(_INT64 * (entries + 1))
+        of.bytes, of.ends, of.slots = map(address, (self.bytes, self._ends, self._slots))
         of.room, of.most, of.slot_bits, of.n = room_bytes, entries + 1, slot_bits, 1
+
+    def is_full(self) -> bool:
+        """Whether no more will be noted for want of entries."""
+        return bool(self._of.n == self._of.most)
 
     def start_over(self) -> None:
         """Forget all: numbers mean others from now on."""

@@ -88,10 +88,8 @@ def cost_of(
 
 def _efficiency(scanned: Counters, cpu_seconds: float) -> dict[str, float]:
     """Processor time of the scan over that of inflating alone, estimated from the rows that were timed; 1 is best."""
-    if not (scanned.timed_bytes and scanned.timed_ns and scanned.raw_bytes):
-        return {}
-    floor_seconds = scanned.timed_ns / 1e9 * scanned.raw_bytes / scanned.timed_bytes
-    return {"efficiency": round(cpu_seconds / floor_seconds, 2)}
+    floor_seconds = scanned.inflating_seconds
+    return {"efficiency": round(cpu_seconds / floor_seconds, 2)} if floor_seconds else {}
 
 
 def _cpu_model() -> str:

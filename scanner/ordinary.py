@@ -11,10 +11,9 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import compress, count
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
@@ -26,6 +25,7 @@ from scanner.formats.tar_quick import EMPTY, FIRST_LINES, MOST_LINE_BYTES, TEXT,
 from scanner.model import Blob, CodecName, Common, Fault, Meaning, MemberKind, Reading
 from scanner.options import MAGIC_BYTES, Limits
 from scanner.probe import HIGH_RATIO, Inflated, Probe
+from scanner.quick import ASIDE, INFLATED, MET, UNSOUND, WALKED, QuickReader, QuickRow, quick_reader
 
 _PATIENCE_SECONDS: Final = 1
 """A row here may take a tenth of a second; with a lower limit of time for one the probe reads them all."""
@@ -50,16 +50,6 @@ _SETTLED: Final[dict[int, str]] = {
 """The content types of files that the walker settles."""
 
 
-class _Row(msgspec.Struct, gc=False):
-    """A row that lies inflated in the arena, and its members."""
-
-    data: memoryview
-    blob_id: str
-    codec: CodecName
-    raw_size: int
-    walked: Walked
-
-
 class _Alike(NamedTuple):
     """Rows of one template and codec whose files have the same content types."""
 
@@ -80,8 +70,17 @@ class Ordinary:
         limits = probe.limits
         patient = not limits.seconds or limits.seconds >= _PATIENCE_SECONDS
         self._walk = quick_walker(probe.arena, SIGNATURES) if patient else None
+        self._quick: QuickReader | None = None
+        if self._walk is not None:
+            room = min(len(probe.arena), limits.output_bytes or len(probe.arena))
+            self._quick = quick_reader(
+                self._walk, probe.twins, room_bytes=room, high_ratio=HIGH_RATIO, templates=_TEMPLATES
+            )
         self._heads: list[tuple[str, bool]] = []
         self._templates: dict[bytes, _Template] = {}
+        """By their members."""
+        self._noted: list[_Template] = []
+        """Those that are read in one call: number 1, number 2 ..."""
         self._n_commons = 0
 
     def __call__(self, blobs: Iterable[Blob]) -> Iterator[Reading]:
@@ -95,48 +94,77 @@ class Ordinary:
         probe, data = self._probe, blob.data
         if data is None or self._walk is None:
             return probe.read(blob)
-        blob_id = xxh3_128_hexdigest(data)
+        quick = self._quick
+        try:
+            row = None if quick is None or not probe.until_timed else quick(data)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - a defect of ours must cost time alone
+            row = None
+        if row is None or row.outcome in (ASIDE, MET):
+            return self._read_by_steps(data, xxh3_128_hexdigest(data) if row is None else row.blob_id)
+        probe.until_timed -= 1
+        probe.twins.misses += 1
+        inflated = Inflated("gzip", None if row.outcome == UNSOUND else row.raw_size)
+        return self._ordinary(data, inflated, row) or probe.scan(data, row.blob_id, inflated)
+
+    def _read_by_steps(self, data: memoryview, blob_id: str) -> Reading:
+        """What a row says that is not read in one call, or may be a copy."""
+        probe = self._probe
         known = probe.known(data, blob_id)
         if known is not None:
             return known
-        inflated = reading = None
+        inflated = None
         try:
             inflated = probe.inflate(data)
-            reading = self._read(data, blob_id, inflated)
+            row = self._walk_by_steps(data, blob_id, inflated)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001, S110 - the probe meets it too, and puts it into the record
-            pass
-        return reading or probe.scan(data, blob_id, inflated)
+        except Exception:  # noqa: BLE001 - the probe meets it too, and puts it into the record
+            return probe.scan(data, blob_id, inflated)
+        reading = self._ordinary(data, inflated, row)
+        if reading is None:
+            return probe.scan(data, blob_id, inflated)
+        probe.twins.keep(data, reading)
+        return reading
 
-    def _read(self, data: memoryview, blob_id: str, inflated: Inflated) -> Reading | None:
-        """What an ordinary row says; None where it is not one. Runs once for nearly every row."""
-        codec, size = inflated.codec, inflated.size_bytes
+    def _walk_by_steps(self, data: memoryview, blob_id: str, inflated: Inflated) -> QuickRow:
+        """What one call would say of a row that lies inflated in the arena, whatever its template."""
+        size = inflated.size_bytes
         if size is None or size > HIGH_RATIO * len(data) or self._walk is None:
-            return None
+            return QuickRow(UNSOUND, blob_id)
         walked = self._walk(size)
-        if walked is None:
-            self._make_room()
+        return QuickRow(INFLATED if walked is None else WALKED, blob_id, size, walked)
+
+    def _ordinary(self, data: memoryview, inflated: Inflated, row: QuickRow) -> Reading | None:
+        """What an ordinary row says; None where it is not one, or for a defect of ours: the probe reads it then."""
+        try:
+            if row.walked is None:
+                self._make_room()
+                return None
+            return self._read(data, inflated.codec, row, row.walked)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - as above
             return None
-        template = self._templates.get(walked.members) or self._learn(walked.members)
+
+    def _read(self, data: memoryview, codec: CodecName, row: QuickRow, walked: Walked) -> Reading | None:
+        """The same, once it was walked. Runs once for nearly every row."""
+        members = walked.members
+        template = (
+            self._noted[row.template - 1] if row.template else self._templates.get(members) or self._learn(members)
+        )
         if not template.ordinary:
             return None
         alike = template.settled.get((codec, walked.types)) or self._alike(template, codec, walked)
-        return None if alike is None else self._reading(_Row(data, blob_id, codec, size, walked), template, alike)
-
-    def _reading(self, row: _Row, template: _Template, alike: _Alike) -> Reading:
-        """The same, once it is known to be one."""
-        data, walked = row.data, row.walked
-        view, spans = self._view, walked.spans
-        contents = template.no_contents.copy()
-        for file, start, end in template.wanted:
-            contents[file] = view[spans[start] : spans[end]]
+        if alike is None:
+            return None
         digests = template.digests(walked.digests)
-        content_id = template.content_id(digests)
-        meaning = template.meaning(contents, digests)
+        meaning = self._meaning(template, walked, digests)
         faults = meaning.faults if not alike.faults else (*alike.faults, *meaning.faults)
-        reading = Reading(
-            alike.commons.get(meaning.shared()) or self._common(row, template, alike, meaning),
+        self._probe.raw_bytes += row.raw_size
+        return Reading(
+            alike.commons.get(meaning.shared()) or self._common(codec, template, alike, meaning),
             len(data),
             row.raw_size,
             template.file_names[walked.largest],
@@ -144,16 +172,21 @@ class Ordinary:
             meaning.instruction_chars,
             meaning.instruction_preview,
             row.blob_id,
-            content_id,
+            row.content_id or template.content_id(digests),
             meaning.instruction_id,
             self._kept(faults) if faults else (),
             meaning.json_keys,
             alike.lies,
             walked.digests,
         )
-        self._probe.raw_bytes += row.raw_size
-        self._probe.twins.keep(data, reading)
-        return reading
+
+    def _meaning(self, template: _Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
+        """What the rules say of it."""
+        view, spans = self._view, walked.spans
+        contents = template.no_contents.copy()
+        for file, start, end in template.wanted:
+            contents[file] = view[spans[start] : spans[end]]
+        return template.meaning(contents, digests)
 
     # -- what is learnt, and forgotten --------------------------------------------------------------------------------
 
@@ -168,25 +201,36 @@ class Ordinary:
         template = _Template(listed, self._probe.limits, is_plain_mode=is_plain_mode)
         if len(listed) <= _TEMPLATE_MEMBERS:
             if len(self._templates) >= _TEMPLATES:
-                self._templates.clear()
+                self._forget()
             self._templates[members] = template
+            if template.ordinary and self._quick is not None:
+                number = self._quick.note(members, template.keys_in_order())
+                if number == len(self._noted) + 1:
+                    self._noted.append(template)
         return template
+
+    def _forget(self) -> None:
+        """All templates."""
+        self._templates.clear()
+        self._noted.clear()
+        if self._quick is not None:
+            self._quick.start_over()
 
     def _head(self, number_of_head: int) -> tuple[str, bool]:
         """The name that a head states, and whether its mode is plain."""
         assert self._walk is not None
         heads = self._heads
-        while len(heads) <= number_of_head:
-            head = self._walk.head(len(heads))
+        while len(heads) < number_of_head:
+            head = self._walk.head(len(heads) + 1)
             heads.append((text(head[:100]), _is_plain_mode(head[100:108])))
-        return heads[number_of_head]
+        return heads[number_of_head - 1]
 
     def _make_room(self) -> None:
         """Where the walker remembers no further head, forget them all, and the templates, which know them by number."""
         if self._walk is not None and self._walk.is_full():
             self._walk.start_over()
             self._heads.clear()
-            self._templates.clear()
+            self._forget()
 
     def _alike(self, template: _Template, codec: str, walked: Walked) -> _Alike | None:
         """The rows like this one; None where an archive in it is to be opened."""
@@ -199,14 +243,14 @@ class Ordinary:
         )
         return template.alike(codec, types, walked.types)
 
-    def _common(self, row: _Row, template: _Template, alike: _Alike, meaning: Meaning) -> Common:
+    def _common(self, codec: CodecName, template: _Template, alike: _Alike, meaning: Meaning) -> Common:
         """What a row has in common with others that was not met before."""
         if self._n_commons >= _COMMONS:
             for each in self._templates.values():
                 each.forget()
             self._n_commons = 0
         self._n_commons += 1
-        common = Common.of(("ok", row.codec, "tar"), template.counts, meaning, template.file_names, alike.types)
+        common = Common.of(("ok", codec, "tar"), template.counts, meaning, template.file_names, alike.types)
         alike.commons[meaning.shared()] = common
         return common
 
@@ -253,10 +297,7 @@ class _Template:
         """Files that the rules read, and where their spans begin and end."""
         self.digests = struct.Struct("16s" * n_files).unpack
         keys = [each.key for each in self._facts]
-        order = sorted(range(n_files), key=keys.__getitem__)
-        self._pairs: list[bytes] = [b""] * (2 * n_files)
-        self._pairs[::2] = [keys[i] for i in order]
-        self._in_order = itemgetter(*order) if n_files > 1 else tuple
+        self._keys, self._order = keys, sorted(range(n_files), key=keys.__getitem__)
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike | None] = {}
         self.settled: dict[tuple[str, bytes], _Alike] = {}
         """Rows whose content types the walker settles all, by codec and what it says of them."""
@@ -294,11 +335,13 @@ class _Template:
             self._alike.clear()
             self.settled.clear()
 
+    def keys_in_order(self) -> Iterator[tuple[int, bytes]]:
+        """Each file and its key as the content id takes them: names are distinct, so digests do not decide."""
+        return ((file, self._keys[file]) for file in self._order)
+
     def content_id(self, digests: Sequence[bytes]) -> str:
-        """See :class:`scanner.model.Record`: names are distinct, so their order does not depend on the digests."""
-        pairs = self._pairs.copy()
-        pairs[1::2] = self._in_order(digests)
-        return xxh3_128_hexdigest(b"".join(pairs))
+        """See :class:`scanner.model.Record`. For a row that was not read in one call."""
+        return xxh3_128_hexdigest(b"".join([key + digests[file] for file, key in self.keys_in_order()]))
 
     def meaning(self, contents: Sequence[memoryview | None], digests: Sequence[bytes]) -> Meaning:
         """What the rules say of files with this content."""

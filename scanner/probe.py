@@ -71,7 +71,8 @@ class Probe:
         self.twins = Twins()
         self.arena = bytearray(SMALL_BYTES)
         self._chunk_bytes = chunk_bytes
-        self._until_timed = 0
+        self.until_timed = 0
+        """Rows to be inflated until the next one that is timed."""
 
     def __call__(self, blob: Blob) -> tuple[Record, Census]:
         """The Record of a row and what it adds to the counters. The blob is not kept."""
@@ -101,11 +102,11 @@ class Probe:
                 return Inflated("none", None)
             memoryview(self.arena)[: len(data)] = data  # a slice of the bytearray would copy it twice
             return Inflated("none", len(data))
-        self._until_timed -= 1
-        if self._until_timed >= 0:
+        self.until_timed -= 1
+        if self.until_timed >= 0:
             size = codec.inflate_into(data, self.arena)
         else:
-            self._until_timed = _TIMED_EVERY
+            self.until_timed = _TIMED_EVERY
             size = self._inflate_timed(codec, data)
         limit = self.limits.output_bytes
         return Inflated(codec.name, None if size is None or (limit and size > limit) else size)

@@ -17,7 +17,8 @@ ENTRIES: Final = 1_024
 BLOB_BYTES: Final = 16 << 10
 """Larger blobs are not kept: all together take 16 MiB at most."""
 
-_MET_BITS: Final = 14
+MET_BITS: Final = 14
+"""How many bits of an id say where it is noted."""
 
 
 class Twin(NamedTuple):
@@ -38,7 +39,8 @@ class Twins:
     def __init__(self) -> None:
         self.hits = 0
         self.misses = 0
-        self._met = array("Q", bytes(8 << _MET_BITS))
+        self.met = array("Q", bytes(8 << MET_BITS))
+        """The first 64 bits of ids that came, where their first :data:`MET_BITS` say: ``quick.c`` notes them, too."""
         self._twins: _Recent[Twin] = _Recent(ENTRIES)
 
     def find(self, blob_id: str, data: memoryview) -> Reading | None:
@@ -56,11 +58,11 @@ class Twins:
         if len(data) > BLOB_BYTES or blob_id is None or reading.common.status != "ok":
             return
         sign = int(blob_id[:16], 16)
-        slot = sign >> (64 - _MET_BITS)
-        if self._met[slot] == sign:
+        slot = sign >> (64 - MET_BITS)
+        if self.met[slot] == sign:
             self._twins[blob_id] = Twin(bytes(data), reading)
         else:
-            self._met[slot] = sign
+            self.met[slot] = sign
 
 
 class _Recent(Generic[V]):

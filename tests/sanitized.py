@@ -22,8 +22,10 @@ from corpus import cases  # noqa: E402 - after the library was put in place
 from test_ordinary import ODD, SIGNATURES, task  # noqa: E402
 
 from scanner.formats.tar_quick import quick_walker  # noqa: E402
+from scanner.quick import READ, WALKED, quick_reader  # noqa: E402
 from scanner.tasks.outline import NOT_EMPTY, ORG_NAME, compiled_cutter  # noqa: E402
 from scanner.tasks.outline_quick import like_texts  # noqa: E402
+from scanner.twins import Twins  # noqa: E402
 
 EDITS = 3_000
 
@@ -35,6 +37,33 @@ def walk(raw: bytes) -> bool:
     for end in (len(raw) // 2, len(raw) // 1024 * 512):
         walker(end)
     return walker(len(raw)) is not None
+
+
+def read_rows(rows: list[bytes], chance: random.Random) -> int:
+    """Read gzip rows in one call each, into an arena as large as the largest, noting templates; how many were known."""
+    arena = bytearray(max(map(len, rows)))
+    walker = quick_walker(arena, SIGNATURES)
+    assert walker is not None
+    reader = quick_reader(walker, Twins(), room_bytes=len(arena), high_ratio=200, templates=16)
+    assert reader is not None, "libdeflate cannot be called"
+    n_read = 0
+    for raw in rows:
+        blob = bytearray(gzip.compress(raw, 1, mtime=chance.getrandbits(31)))
+        if chance.random() < 0.1:
+            del blob[chance.randrange(len(blob)) :]
+        row = reader(memoryview(blob))
+        n_read += row.outcome == READ
+        if row.outcome == WALKED and row.walked is not None:
+            n_files = len(row.walked.types)
+            files = chance.sample(range(n_files), n_files)
+            keys = [(file, b"k" * chance.choice([0, 9, 50, chance.choice([99, 5000])])) for file in files]
+            if chance.random() < 0.1:
+                keys.append((chance.choice([-1, n_files + 1]), b""))
+            reader.note(row.walked.members, keys)
+        elif walker.is_full() or chance.random() < 0.01:
+            walker.start_over()
+            reader.start_over()
+    return n_read
 
 
 def tars() -> list[bytes]:
@@ -68,6 +97,8 @@ def main() -> None:
     originals = tars()
     n_ordinary = sum(map(walk, originals)) + sum(walk(edited(chance.choice(originals), chance)) for _ in range(EDITS))
     assert n_ordinary > len(originals) // 10, "some of them are walked to their end"
+    rows = [chance.choice([edited(raw, chance), raw]) for raw in chance.choices(originals, k=EDITS)]
+    assert read_rows(rows, chance) > len(rows) // 20, "some of them have templates that were noted"
     cut = compiled_cutter()
     assert cut is not None
     for _ in range(EDITS):

@@ -192,6 +192,15 @@ def test_shares_of_samples() -> None:
     assert shares(Counter()) == {}
 
 
+@pytest.mark.parametrize(
+    ("inflating", "inflate", "walk"), [(0.0, 0.1, 0.6), (0.05, 0.1, 0.6), (0.4, 0.4, 0.3), (0.9, 0.6, 0.1)]
+)
+def test_inflating_within_one_call(inflating: float, inflate: float, walk: float) -> None:
+    """What is inflated and walked in one call is told apart by the time of rows that were timed, as far as it goes."""
+    found = shares(Counter({"formats.gzip": 1, "formats.tar": 1, "quick": 5, "tasks.reading": 3}), inflating)
+    assert (found["inflate"], found["walk"], found["interpret"]) == (inflate, walk, 0.3)
+
+
 def test_the_sampler_sees_the_package_at_work() -> None:
     """Work of a module of ours is counted for it, and the timer and its handler are as before afterwards."""
     import signal

@@ -14,6 +14,7 @@ from scanner import compiled
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(map(str, (ROOT / "scanner").rglob("*.c")))
+HEADERS = sorted(map(str, (ROOT / "scanner").rglob("*.h")))
 
 
 @where_compiled
@@ -33,8 +34,8 @@ def test_another_version_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_sources_are_compiled() -> None:
     """What setup.py names is what there is."""
     named = (ROOT / "setup.py").read_text()
-    assert len(SOURCES) == 2
-    assert all(str(Path(source).relative_to(ROOT)) in named for source in SOURCES)
+    assert len(SOURCES) == 3
+    assert all(str(Path(path).relative_to(ROOT)) in named for path in (*SOURCES, *HEADERS))
 
 
 @with_compiler

@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "sources": BASE | {"storage"},
     "engines": BASE | {"interrupts"},
     "contents": BASE | {"formats", "content", "sniff"},
-    "ordinary": BASE | {"probe", "formats", "content", "tasks", "collector", "engines"},
+    "quick": BASE | {"twins", "formats"},
+    "ordinary": BASE | {"quick", "probe", "formats", "content", "tasks", "collector", "engines"},
     "worker": BASE
     | {"ordinary", "probe", "probes", "tasks", "readings", "stats", "records", "members", "shards", "engines"},
     "report": BASE | {"stats", "run", "shards", "records", "members"},

@@ -290,7 +290,7 @@ def test_heads_that_share_a_slot() -> None:
     walker = quick_walker(bytearray(len(rows[0])), SIGNATURES)
     assert walker is not None
     for raw in rows:
-        walker._arena[:] = raw
+        walker.arena[:] = raw
         numbers = walker(len(raw))
         if numbers is None:
             assert walker.is_full()
@@ -303,19 +303,18 @@ def test_heads_that_share_a_slot() -> None:
 
 @where_compiled
 def test_a_defect_of_the_walker_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it fails the row is left to the probe, and the next one is walked again."""
-    walk, calls = QuickWalker.__call__, []
+    """Where it fails the row is read another way, step by step or by the probe, and the next one is walked again."""
+    walked, n_files = QuickWalker.walked, []
 
-    def fails_at_first(self: QuickWalker, end: int) -> Walked | None:
-        calls.append(end)
-        if len(calls) == 1:
+    def fails_at_times(self: QuickWalker, members: bytes, *of_files: int) -> Walked:
+        n_files.append(of_files[0])
+        if len(n_files) in {1, 3}:
             raise IndexError("a defect")
-        return walk(self, end)
+        return walked(self, members, *of_files)
 
-    monkeypatch.setattr(QuickWalker, "__call__", fails_at_first)
-    raws = [task(), task(mtime=1.5)]
-    assert_same([gzip_blob(raw) for raw in raws])
-    assert calls == [len(raw) for raw in raws]
+    monkeypatch.setattr(QuickWalker, "walked", fails_at_times)
+    assert_same([gzip_blob(task(mtime=number + 0.5)) for number in range(4)])
+    assert n_files == [len(FILES)] * 5, "the third row is walked twice"
 
 
 @pytest.mark.parametrize("codec", ["none", *ENCODERS])

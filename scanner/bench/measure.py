@@ -180,9 +180,10 @@ class _Bencher:
             for name in costs
             if name != "floor"
         ]
-        stages = {stage: round(share * scans[0].cpu_us, 2) for stage, share in shares(self._modules).items()}
-        efficiency = ratio_of(cpu["0"], cpu["floor"])
         samples, counters = self._modules, self._counters
+        inflating = counters.inflating_seconds / median(cpu["0"])
+        stages = {stage: round(share * scans[0].cpu_us, 2) for stage, share in shares(samples, inflating).items()}
+        efficiency = ratio_of(cpu["0"], cpu["floor"])
         return Figures(
             taken=now_utc(),
             source=self._source,

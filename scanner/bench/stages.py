@@ -18,7 +18,7 @@ STAGES: Final = {
     "read": ("sources",),
     "transport": ("engines", "batch"),
     "inflate": tuple(f"formats.{name}" for name in ("gzip", "zstd", "bzip2", "xz", "lz4", "streams")),
-    "walk": ("formats", "sniff", "compiled"),
+    "walk": ("formats", "sniff", "compiled", "quick"),
     "interpret": (
         *("ordinary", "probe", "collector", "content", "tasks", "twins"),
         *("model", "faults", "options", "worker"),
@@ -30,6 +30,7 @@ STAGES: Final = {
 }
 """Modules of each stage, in the order of the pipeline; the first stage that names a module or a part of it has it.
 
+``quick`` inflates and walks in one call: :func:`shares` tells the two apart.
 ``interpret`` is everything between the walk and the finished Record: hashes, content types, what a task means.
 ``write`` is everything after it: columns, statistics, shards, the outputs.
 """
@@ -67,12 +68,19 @@ class Sampler:
             frame = frame.f_back
 
 
-def shares(modules: Counter[str]) -> dict[str, float]:
-    """Share of each stage in samples by module, in pipeline order; empty where there are no samples."""
+def shares(modules: Counter[str], inflating: float = 0.0) -> dict[str, float]:
+    """Share of each stage in samples by module, in pipeline order; empty where there are no samples.
+
+    ``inflating``: the share of it by the rows that a scan times, since samples cannot look into a call of C. As much of
+    ``quick`` is counted as ``inflate``.
+    """
     total = modules.total()
     counts = Counter[str]()
     for module, count in modules.items():
         counts[stage_of(module)] += count
+    moved = min(max(round(inflating * total) - counts["inflate"], 0), modules["quick"])
+    counts["inflate"] += moved
+    counts["walk"] -= moved
     return {stage: counts[stage] / total for stage in (*STAGES, OTHER) if total and (counts[stage] or stage != OTHER)}
 
 

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from zlib_ng import zlib_ng
 
+from scanner.compiled import Borrowed
 from scanner.formats import Report
 from scanner.formats.streams import Stream, cut
 from scanner.model import Buffer, CodecName
@@ -36,30 +37,11 @@ class InflateInto(Protocol):
     def __call__(self, data: memoryview, arena: bytearray) -> int | None: ...  # noqa: D102
 
 
-class _PyBuffer(ctypes.Structure):
-    """``Py_buffer``, part of the stable ABI since Python 3.11 (bpo-45459)."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.c_void_p),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_void_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
 def libdeflate_inflate(library_path: str) -> InflateInto:
     """``inflate_into`` by the libdeflate that ``library_path`` exports.
 
-    Runs once a row. Addresses are taken with the buffer protocol through ctypes, 0.9 us for both sides, because it
-    works on read-only mappings and copies nothing (numpy needs 1.4 us for one side). libdeflate holds no state
-    between calls but its tables. The lock of Python is given back meanwhile, so each call under way has tables of its
+    Runs once for a row that is not read in one call (:mod:`scanner.quick`). libdeflate holds no state between calls
+    but its tables. The lock of Python is given back meanwhile, so each call under way has tables of its
     own: as many as there ever were threads at a time, allocated in the process that uses them.
 
     Raises:
@@ -74,11 +56,8 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
     inflate.restype = ctypes.c_int
     inflate.argtypes = (pointer, pointer, size, pointer, size, pointer, pointer)
     address_of_arena = ctypes.PYFUNCTYPE(pointer, ctypes.py_object)(("PyByteArray_AsString", ctypes.pythonapi))
-    borrow = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, pointer, ctypes.c_int)(
-        ("PyObject_GetBuffer", ctypes.pythonapi)
-    )
-    give_back = ctypes.PYFUNCTYPE(None, pointer)(("PyBuffer_Release", ctypes.pythonapi))
-    idle: list[tuple[int, _PyBuffer, int, ctypes.c_size_t, int, ctypes.c_size_t, int]] = []
+    borrow, give_back = Borrowed.borrow, Borrowed.give_back
+    idle: list[tuple[int, Borrowed, ctypes.c_size_t, int, ctypes.c_size_t, int]] = []
 
     def inflate_into(data: memoryview, arena: bytearray) -> int | None:
         try:
@@ -87,24 +66,16 @@ def libdeflate_inflate(library_path: str) -> InflateInto:
             tables = allocate()
             if not tables:
                 return None
-            source, consumed, written = _PyBuffer(), ctypes.c_size_t(), ctypes.c_size_t()
-            own = (
-                tables,
-                source,
-                ctypes.addressof(source),
-                consumed,
-                ctypes.addressof(consumed),
-                written,
-                ctypes.addressof(written),
-            )
-        tables, source, source_at, consumed, consumed_at, written, written_at = own
-        borrow(data, source_at, 0)
+            consumed, written = ctypes.c_size_t(), ctypes.c_size_t()
+            own = tables, Borrowed(), consumed, ctypes.addressof(consumed), written, ctypes.addressof(written)
+        tables, source, consumed, consumed_at, written, written_at = own
+        borrow(data, source.at, 0)
         try:
             status = inflate(
-                tables, source.buf, len(data), address_of_arena(arena), len(arena), consumed_at, written_at
+                tables, source.buffer.buf, len(data), address_of_arena(arena), len(arena), consumed_at, written_at
             )
         finally:
-            give_back(source_at)
+            give_back(source.at)
         sound = status == 0 and consumed.value == len(data) and not data[3] & _FHCRC  # which libdeflate skips unread
         size = written.value
         idle.append(own)

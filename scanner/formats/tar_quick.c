@@ -10,59 +10,22 @@
  *
  * Layout: POSIX.1-2017 pax, "ustar Interchange Format".
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tar_quick.h"
 
 enum {
     BLOCK = 512,
     NAME = 0, SIZE = 124, CHECKSUM = 148, FLAG = 156, LINK = 157, MAGIC = 257, PREFIX = 345,
-    HEAD = 128,        /* name, mode, owner, the first 4 digits of the size: looked up as a whole */
-    MOST_HEADS = 4096, /* distinct heads that are remembered */
-    SLOT_BITS = 14,
-    MOST_STEPS = 16,   /* from slot to slot: crafted heads make this slow, not endless */
-    LINE = 32,         /* bytes that a known first line takes, or the start of signatures: its length and itself */
+    HEAD = 128, /* name, mode, owner, the first 4 digits of the size: looked up as a whole */
+    LINE = 32, /* bytes that a known first line takes, or the start of signatures: its length and itself */
     LEAST_MTIME = 10, MOST_MTIME = 99, /* bytes of a PAX header's body: "11 mtime=1\n" */
 };
 
 /* Content types that are settled here. First lines follow, in the order they were given. */
 enum { UNSETTLED, TEXT, EMPTY, FIRST_LINES };
 
-typedef struct {
-    uint64_t low, high;
-} Digest; /* as XXH128_hash_t, which xxHash returns by value */
-
-typedef struct {
-    /* What is given. */
-    const uint8_t *arena;
-    Digest (*hash)(const void *, size_t);
-    const uint8_t *signatures; /* by the first two bytes: 0 where none begins so, else the number of what all such begin with */
-    const uint8_t *starts;     /* these, by number: LINE bytes each */
-    const uint8_t *lines;      /* n_lines of LINE bytes */
-    int64_t n_lines;
-    int64_t window; /* bytes of a file that its type is judged by */
-    /* What is remembered. */
-    uint8_t *heads; /* MOST_HEADS of HEAD bytes; number 0 is none */
-    int32_t *slots; /* 1 << SLOT_BITS numbers of heads */
-    int64_t n_heads;
-    /* What is said of the archive at hand. */
-    int32_t *members; /* per member: twice the number of its head, plus one for a directory */
-    int32_t *spans;   /* per file: where its content begins and ends */
-    uint8_t *digests; /* per file: 16 bytes, as xxh3_128_digest gives them */
-    uint8_t *types;   /* per file: UNSETTLED, ... */
-    int64_t n_members, n_files;
-    int64_t largest, largest_bytes; /* which file is the first of the largest, and its size; -1 where there is none */
-} Walk;
-
-static uint64_t word(const uint8_t *at) {
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
 static int is_zero(const uint8_t *at, size_t n) {
     uint64_t any = 0;
-    for (; n >= 8; n -= 8, at += 8) any |= word(at);
+    for (; n >= 8; n -= 8, at += 8) any |= word_at(at);
     for (; n; n--, at++) any |= *at;
     return !any;
 }
@@ -82,7 +45,7 @@ static int64_t octal(const uint8_t *at, int n) {
 static int64_t checksum(const uint8_t *header) {
     const uint64_t odd = 0x00FF00FF00FF00FF;
     uint64_t sums = 0; /* four of 16 bits: 64 words add at most 64 * 2 * 255 to each */
-    for (int i = 0; i < BLOCK; i += 8) sums += (word(header + i) & odd) + ((word(header + i) >> 8) & odd);
+    for (int i = 0; i < BLOCK; i += 8) sums += (word_at(header + i) & odd) + ((word_at(header + i) >> 8) & odd);
     int64_t sum = 8 * ' ';
     for (; sums; sums >>= 16) sum += (int64_t)(sums & 0xFFFF);
     for (int i = 0; i < 8; i++) sum -= header[CHECKSUM + i];
@@ -100,35 +63,16 @@ static int is_mtime(const uint8_t *body, int64_t size) {
            !memcmp(body + 2, " mtime=", 7) && body[size - 1] == '\n';
 }
 
-/* The number of the header's head, which is noted where it is new; 0 where there is no room. */
-static int32_t number_of(Walk *walk, const uint8_t *head) {
-    uint64_t hash = 0;
-    for (int i = 0; i < HEAD; i += 8) {
-        hash = (hash ^ word(head + i)) * 0x9E3779B97F4A7C15;
-        hash ^= hash >> 32;
-    }
-    for (int step = 0; step < MOST_STEPS; step++) {
-        int32_t *slot = walk->slots + ((hash + (uint64_t)step) & ((1 << SLOT_BITS) - 1));
-        if (!*slot) {
-            if (walk->n_heads >= MOST_HEADS) return 0;
-            memcpy(walk->heads + HEAD * walk->n_heads, head, HEAD);
-            return *slot = (int32_t)walk->n_heads++;
-        }
-        if (!memcmp(walk->heads + HEAD * (size_t)*slot, head, HEAD)) return *slot;
-    }
-    return 0;
-}
-
 /* How many of the first n bytes are ASCII other than NUL, at least in steps of 8. */
 static size_t plain_beginning(const uint8_t *text, size_t n) {
     const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
     size_t at = 0; /* a byte less one has its top bit where it was NUL, and one of ASCII has none */
     for (; at + 64 <= n; at += 64) {
         uint64_t odd = 0;
-        for (size_t i = at; i < at + 64; i += 8) odd |= word(text + i) | (word(text + i) - ones);
+        for (size_t i = at; i < at + 64; i += 8) odd |= word_at(text + i) | (word_at(text + i) - ones);
         if (odd & tops) break;
     }
-    for (; at + 8 <= n && !((word(text + at) | (word(text + at) - ones)) & tops); at += 8) {}
+    for (; at + 8 <= n && !((word_at(text + at) | (word_at(text + at) - ones)) & tops); at += 8) {}
     return at;
 }
 
@@ -192,7 +136,7 @@ static int list(Walk *walk, size_t end) {
             continue;
         }
         after_pax = 0;
-        int32_t number = number_of(walk, header + NAME);
+        int32_t number = note(&walk->heads, header + NAME, HEAD);
         if (!number || (flag != '0' && flag != '5')) return 0;
         walk->members[walk->n_members++] = 2 * number + (flag == '5');
         if (flag == '5') continue; /* whatever size it states, it has no content */
@@ -210,19 +154,12 @@ static int list(Walk *walk, size_t end) {
     return !after_pax && end % BLOCK == 0 && end - at >= 2 * BLOCK && is_zero(walk->arena + at, end - at);
 }
 
-/* See VERSION in scanner/compiled.py. */
-int scanner_version(void) { return 2; }
-
 int scanner_walk_tar(Walk *walk, size_t end) {
     if (!list(walk, end)) return 0;
     for (int64_t i = 0; i < walk->n_files; i++) {
         const uint8_t *file = walk->arena + walk->spans[2 * i];
         size_t size = (size_t)(walk->spans[2 * i + 1] - walk->spans[2 * i]);
-        Digest digest = walk->hash(file, size);
-        for (int byte = 0; byte < 8; byte++) {
-            walk->digests[16 * i + byte] = (uint8_t)(digest.high >> (56 - 8 * byte));
-            walk->digests[16 * i + 8 + byte] = (uint8_t)(digest.low >> (56 - 8 * byte));
-        }
+        put_digest(walk->hash(file, size), walk->digests + 16 * i);
         walk->types[i] = type_of(walk, file, size);
     }
     return 1;

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from scanner import compiled
-from scanner.compiled import address, address_of_function
+from scanner.compiled import KeptNumbers, Numbers, address, address_of_function
 from scanner.formats.tar_header import BLOCK
 
 UNSETTLED, TEXT, EMPTY, FIRST_LINES = range(4)
@@ -25,7 +25,6 @@ one on, begins with the first, the second ... of the lines that were given."""
 HEAD_BYTES: Final = 128
 MOST_HEADS: Final = 4096
 MOST_LINE_BYTES: Final = 31
-_SLOTS_BYTES: Final = 4 << 14
 _LINE: Final = struct.Struct("B31s")
 _ANSWER: Final = struct.Struct("4q")
 
@@ -46,7 +45,7 @@ class Walked(msgspec.Struct, gc=False):
 
     members: bytes
     """int32 per member: twice the number of its head (see :meth:`QuickWalker.head`), plus one for a directory. Equal
-    numbers are equal names, modes and kinds, until :meth:`QuickWalker.start_over`."""
+    numbers are equal names, modes and kinds, until :meth:`QuickWalker.start_over`. Empty where who asked knows them."""
     types: bytes
     """Per file: :data:`UNSETTLED` and so on."""
     digests: bytes
@@ -69,9 +68,7 @@ class _Walk(ctypes.Structure):
         ("lines", ctypes.c_void_p),
         ("n_lines", ctypes.c_int64),
         ("window", ctypes.c_int64),
-        ("heads", ctypes.c_void_p),
-        ("slots", ctypes.c_void_p),
-        ("n_heads", ctypes.c_int64),
+        ("heads", Numbers),
         ("members", ctypes.c_void_p),
         ("spans", ctypes.c_void_p),
         ("digests", ctypes.c_void_p),
@@ -90,18 +87,19 @@ class QuickWalker:
         blocks = len(arena) // BLOCK
         pairs = {pair: start[:MOST_LINE_BYTES] for pair, start in signatures.starts.items() if pair}
         numbers, starts, lines = _numbers(pairs), _lines([b"", *pairs.values()]), _lines(signatures.lines)
-        self._heads, self._slots = bytearray(MOST_HEADS * HEAD_BYTES), bytearray(_SLOTS_BYTES)
         members, spans, digests, types = (bytearray(size * blocks) for size in (4, 8, 16, 1))
         hash_at = address_of_function("xxhash._xxhash", "XXH3_128bits")
         given = address(arena), hash_at, address(numbers), address(starts), address(lines)
         sizes = len(signatures.lines), signatures.window_bytes
-        remembered = address(self._heads), address(self._slots), 1
-        self._said = _Walk(*given, *sizes, *remembered, *map(address, (members, spans, digests, types)))
-        self._at = ctypes.addressof(self._said)
+        self._said = _Walk(*given, *sizes, Numbers(), *map(address, (members, spans, digests, types)))
+        self._heads = KeptNumbers(self._said.heads, MOST_HEADS, MOST_HEADS * HEAD_BYTES)
+        self.at = ctypes.addressof(self._said)
+        """Of what ``quick.c`` walks with, too."""
         self._answer = memoryview(self._said).cast("B")[_Walk.answer.offset :]
         self._members, self._spans = memoryview(members), memoryview(spans).cast("i")
         self._digests, self._types = memoryview(digests), memoryview(types)
-        self._arena = memoryview(arena)  # which cannot change its size meanwhile
+        self.arena = memoryview(arena)
+        """What is walked; it cannot change its size meanwhile."""
         self._kept = numbers, starts, lines  # as their addresses are given away
 
     def __call__(self, end: int) -> Walked | None:
@@ -111,13 +109,17 @@ class QuickWalker:
 
         Runs once a row; 5 µs for 20 headers, most of it the hashes.
         """
-        if not 0 <= end <= len(self._arena):
-            raise ValueError(f"{end} bytes of an arena of {len(self._arena)}")
-        if not self._walk(self._at, end):
+        if not 0 <= end <= len(self.arena):
+            raise ValueError(f"{end} bytes of an arena of {len(self.arena)}")
+        if not self._walk(self.at, end):
             return None
-        n_members, n_files, largest, largest_bytes = _ANSWER.unpack_from(self._answer)
+        n_members, *files = _ANSWER.unpack_from(self._answer)
+        return self.walked(self.members(n_members), *files)
+
+    def walked(self, members: bytes, n_files: int, largest: int, largest_bytes: int) -> Walked:
+        """What the last walk said, with these ``members``. Once a row."""
         return Walked(
-            self._members[: 4 * n_members].tobytes(),
+            members,
             self._types[:n_files].tobytes(),
             self._digests[: 16 * n_files].tobytes(),
             self._spans[: 2 * n_files].tolist(),
@@ -125,18 +127,21 @@ class QuickWalker:
             largest_bytes,
         )
 
+    def members(self, n_members: int) -> bytes:
+        """Those of the last walk: see :attr:`Walked.members`."""
+        return self._members[: 4 * n_members].tobytes()
+
     def head(self, number: int) -> bytes:
         """Name, mode and owner as a header states them, and the first 4 of 11 digits of the size, which are 0."""
-        return bytes(self._heads[HEAD_BYTES * number : HEAD_BYTES * (number + 1)])
+        return bytes(self._heads.bytes[HEAD_BYTES * (number - 1) : HEAD_BYTES * number])
 
     def is_full(self) -> bool:
         """Whether a head that is new would not be remembered, so that its archive is not ordinary."""
-        return bool(self._said.n_heads == MOST_HEADS)
+        return self._heads.is_full()
 
     def start_over(self) -> None:
         """Forget all heads: numbers mean others from now on."""
-        self._slots[:] = bytes(_SLOTS_BYTES)
-        self._said.n_heads = 1
+        self._heads.start_over()
 
 
 def quick_walker(arena: bytearray, signatures: Signatures) -> QuickWalker | None:
