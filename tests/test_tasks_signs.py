@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scanner.model import MemberKind
 from scanner.tasks.shape import Shape, _read_names, shape_of
-from scanner.tasks.signs import sign_of
+from scanner.tasks.signs import sign_of, wrapping_of
 
 TOPS = ["environment", "tests", "solution", "setup_files", "steps", "wrapped", "", ".", "environment/data", "logs"]
 BASES = ["a.csv", "b.csv", "c.json", "d.yaml", "e.toml", "f.sh", "test.sh", "solve.sh", "Dockerfile", "instruction.md"]
@@ -55,6 +55,32 @@ def test_signs_say_what_names_say(members: list[tuple[str, MemberKind]]) -> None
     names = [name for name, _ in members]
     kinds = [kind for _, kind in members]
     assert _said(shape_of(names, kinds, ())) == _said(_read_names(names, kinds, ()))
+
+
+WRAPPINGS = ["graded-1566", "t.1", "eval-7", "tests", "a b", "t.", "..", "task"]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(MEMBERS, st.sampled_from(WRAPPINGS), st.booleans())
+def test_a_directory_around_everything(members: list[tuple[str, MemberKind]], wrapping: str, is_listed: bool) -> None:
+    """Tasks that lie in a directory each of another name share what is read, and it is what their names say."""
+    names = [f"{wrapping}/{name}" for name, _ in members] + [wrapping] * is_listed
+    kinds: list[MemberKind] = [kind for _, kind in members] + ["dir" for _ in range(is_listed)]
+    assert _said(shape_of(names, kinds, ())) == _said(_read_names(names, kinds, ()))
+
+
+def test_which_directories_are_any() -> None:
+    """One with a plain name of which nothing is said, and which holds everything."""
+    names = ["t-7/task.toml", "t-7"]
+    kinds: list[MemberKind] = ["file", "dir"]
+    assert wrapping_of(names, kinds) == "t-7/"
+    assert shape_of(names, kinds, ()) is shape_of(["t-8/task.toml", "t-8"], kinds, ())
+    for top in ("tests", "eval-7", "t.", "-/x", "..", ""):
+        assert wrapping_of([f"{top}/task.toml", top], kinds) != f"{top}/"
+    assert not wrapping_of(names, ["file", "file"])
+    assert not wrapping_of(["t-7/a", "b"], kinds)
+    assert not wrapping_of(["t-7"], ["dir"])
+    assert not wrapping_of([], [])
 
 
 @given(NAMES | st.text(max_size=20))

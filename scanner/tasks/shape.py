@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from scanner.model import Fault, Layout, MemberKind, VerifierKind, printable
-from scanner.tasks.signs import SCRIPTS, TELLING_ENDS, TELLING_NAMES, has_heuristic_word, sign_of
+from scanner.tasks.signs import SCRIPTS, TELLING_ENDS, TELLING_NAMES, has_heuristic_word, signs_of, wrapping_of
 from scanner.tasks.taskconfig import TaskConfig
 from scanner.tasks.tree import Tree
 
@@ -104,9 +104,9 @@ def shape_of(names: Sequence[str], kinds: Sequence[MemberKind], links: Sequence[
         _counts[1] += 1
         return _read_names(names, kinds, links)
     of_kinds = tuple(kinds)
-    signs = tuple(map(sign_of, names))
+    signs = signs_of(names, of_kinds)
     seen = _known.get((signs, of_kinds)) or _learn(signs, of_kinds)
-    if seen.by_names:
+    if seen.by_names or (seen.heuristic and wrapping_of(names, of_kinds)):  # its signals quote names
         names = tuple(names)
         seen = _known.get((names, of_kinds)) or _learn(names, of_kinds)
     return seen

@@ -3,12 +3,16 @@
 Tasks of one source differ in the names of their fixtures. A file that only fills ``environment/`` says that there is
 an ``environment/``, and at most how its name ends; whether it is ``data/a.csv`` or ``b.csv`` changes nothing. So what
 names say together (:mod:`scanner.tasks.shape`) is read once for all rows with the same signs. A sign is such a name
-itself, and its own sign.
+itself, and its own sign. So is one directory around all of a task, whose name only says where it was packed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from scanner.model import MemberKind
+from scanner.tasks.tree import PARTS
 
 HEURISTIC_WORDS = ("verifier", "verify", "grader", "judge", "score", "eval")
 """What the notebook looks for in the lower-cased name of every file."""
@@ -26,6 +30,10 @@ MAX_CHARS = 127
 """Longer names stand for themselves: what is remembered must stay bounded, and a Tree leaves out the very deep ones."""
 
 _MEMO_ENTRIES = 1 << 14
+_WRAPPED = "task/"
+_IS_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*").fullmatch
+"""Of a directory that holds a whole task."""
+
 _ODD = re.compile(r"//|\./|[./]\Z")
 """What a normalised name does not hold."""
 
@@ -47,6 +55,29 @@ class _Signs(dict[str, str]):
 
 sign_of = _Signs().__getitem__
 """The sign of a name. Runs once a member."""
+
+
+def signs_of(names: Sequence[str], kinds: Sequence[MemberKind]) -> tuple[str, ...]:
+    """The sign of each name, and :data:`_WRAPPED` for one directory around them. Runs once for a new list of names."""
+    start = wrapping_of(names, kinds)
+    if not start:
+        return tuple(map(sign_of, names))
+    n = len(start)
+    return tuple([_WRAPPED + sign_of(name[n:]) if len(name) >= n else _WRAPPED[:-1] for name in names])
+
+
+def wrapping_of(names: Sequence[str], kinds: Sequence[MemberKind]) -> str:
+    """The directory, with its ``/``, that holds all of a task and that might as well have another name; mostly none.
+
+    Whoever quotes names cannot use the signs where there is one.
+    """
+    top = names[0].partition("/")[0] if names else ""
+    start = top + "/"
+    for name, kind in zip(names, kinds, strict=True):
+        if not name.startswith(start) and (name != top or kind != "dir"):
+            return ""
+    is_any = top not in PARTS and _IS_PLAIN(top) and not has_heuristic_word(top.lower())
+    return start if is_any and max(map(len, names)) > len(top) else ""
 
 
 def _sign_of(name: str) -> str:

@@ -30,7 +30,8 @@ def standing_of(names: Sequence[str], contents: Sequence[Buffer | None], seen: S
     known = seen.standings.get(config)
     if known is None:
         known = _judge(names, contents, seen, config)
-        if not seen.tree.has_ignore_file and (content is None or len(content) <= MAX_BYTES):
+        is_of_all = not known.faults and not seen.tree.has_ignore_file  # a fault quotes a name
+        if is_of_all and (content is None or len(content) <= MAX_BYTES):
             if len(seen.standings) >= _KEPT:
                 seen.standings.clear()
             seen.standings[config] = known
