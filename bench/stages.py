@@ -31,6 +31,7 @@ from scanner.bench.part import part_of
 from scanner.bench.ratios import Cost, Ratio, alternate, ratio_of
 from scanner.bench.whole import Request, scan_once
 from scanner.corpus import make_corpus
+from scanner.environment import settled
 from scanner.options import Options
 from scanner.sources import Plan, Source
 from scanner.sources.arrow import Columns
@@ -73,7 +74,7 @@ def cost_in_fresh_process(asked: Asked) -> Cost:
     if asked.stage == SCAN:
         with tempfile.TemporaryDirectory() as folder:
             return scan_once(Request(asked.source, asked.rows, 0, Options(), folder)).cost
-    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+    with settled(), ProcessPoolExecutor(1, get_context("spawn")) as fresh:
         return fresh.submit(_measured, asked).result()
 
 

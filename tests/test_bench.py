@@ -5,7 +5,10 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import lz4.frame
@@ -26,6 +29,7 @@ from scanner.bench.stages import STAGES, Sampler, shares, stage_of
 from scanner.bench.text import text
 from scanner.bench.verdict import verdict
 from scanner.cli import main
+from scanner.environment import SETTINGS, settled
 from scanner.errors import NoMatchError
 from scanner.model import Unit
 from scanner.sources import Plan
@@ -157,6 +161,18 @@ def test_stages_name_what_exists() -> None:
             assert path.is_dir() or path.with_suffix(".py").is_file(), name
 
 
+def test_measured_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured runs with the settings of a command, what a person has set stays, and nothing is left behind."""
+    one, other = SETTINGS
+    monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(other, "system")
+    with ProcessPoolExecutor(1, get_context("spawn")) as outside, settled():
+        assert outside.submit(os.getenv, one).result() == SETTINGS[one], "it is started when it gets its first work"
+        assert outside.submit(os.getenv, other).result() == "system"
+    assert one not in os.environ
+    assert os.environ[other] == "system"
+
+
 NO_STAGE = {
     "__init__",
     "__main__",
@@ -165,6 +181,7 @@ NO_STAGE = {
     "cli",
     "contents",
     "corpus",
+    "environment",
     "errors",
     "explore",
     "interrupts",

@@ -21,6 +21,7 @@ from scanner.api import open_engine
 from scanner.bench.part import part_of
 from scanner.bench.ratios import Cost
 from scanner.bench.stages import Sampler
+from scanner.environment import settled
 from scanner.options import Options
 from scanner.pipeline import run_scan
 from scanner.progress import progress_for
@@ -60,8 +61,11 @@ class Taken(NamedTuple):
 
 
 def scan_once(request: Request) -> Taken:
-    """Scan as asked in a fresh process and say what it took. Raises ScannerError as :func:`scanner.scan` does."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+    """Scan as asked in a fresh process, set up as a command is, and say what it took.
+
+    Raises ScannerError as :func:`scanner.scan` does.
+    """
+    with settled(), ProcessPoolExecutor(1, get_context("spawn")) as fresh:
         return fresh.submit(_measured, request).result()
 
 

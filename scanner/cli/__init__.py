@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import click
 
+from scanner.environment import settle
 from scanner.errors import ScannerError
 from scanner.report.terminal import safe
 
@@ -53,13 +54,6 @@ Every command has its own --help. Exit codes: 0 done, 1 --fail-on matched, 2 wro
 3 not every row was reached, 4 nothing matched, 130 interrupted."""
 
 INTERRUPTED: Final = 130
-
-_SETTINGS: Final = {
-    "OPENBLAS_NUM_THREADS": "1",  # numpy's threads would wait for work, busily
-    # Peaks of a scan of 50,000 and of 400,000 rows: 191 and 203 MB, with Arrow's default 239 and 260.
-    "ARROW_DEFAULT_MEMORY_POOL": "jemalloc" if sys.platform == "linux" else "system",
-}
-"""For libraries that read the environment when they are loaded; what a person has set stays."""
 
 
 class Commands(click.Group):
@@ -119,8 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 still gets every line
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    settle()
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
