@@ -162,8 +162,7 @@ class Ordinary:
         digests = template.digests(walked.digests)
         meaning = self._meaning(template, walked, digests)
         faults = meaning.faults if not alike.faults else (*alike.faults, *meaning.faults)
-        self._probe.raw_bytes += row.raw_size
-        return Reading(
+        reading = Reading(
             alike.commons.get(meaning.shared()) or self._common(codec, template, alike, meaning),
             len(data),
             row.raw_size,
@@ -179,6 +178,8 @@ class Ordinary:
             alike.lies,
             walked.digests,
         )
+        self._probe.raw_bytes += row.raw_size
+        return reading
 
     def _meaning(self, template: _Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
         """What the rules say of it."""
