@@ -44,7 +44,7 @@ def read_rows(rows: list[bytes], chance: random.Random) -> int:
     arena = bytearray(max(map(len, rows)))
     walker = quick_walker(arena, SIGNATURES)
     assert walker is not None
-    reader = quick_reader(walker, Twins(), room_bytes=len(arena), high_ratio=200, templates=16)
+    reader = quick_reader(walker, Twins(), room_bytes=len(arena), high_ratio=200, templates=64)
     assert reader is not None, "libdeflate cannot be called"
     n_read = 0
     for raw in rows:
@@ -56,9 +56,11 @@ def read_rows(rows: list[bytes], chance: random.Random) -> int:
         if row.outcome == WALKED and row.walked is not None:
             n_files = len(row.walked.types)
             files = chance.sample(range(n_files), n_files)
-            keys = [(file, b"k" * chance.choice([0, 9, 50, chance.choice([99, 5000])])) for file in files]
+            keys = [
+                (file, b"k" * chance.choice([0, 9, 50, chance.choice([99, 5000, 20_000, 70_000])])) for file in files
+            ]
             if chance.random() < 0.1:
-                keys.append((chance.choice([-1, n_files + 1]), b""))
+                keys.append((chance.choice([-1, 1 << 20]), b""))
             reader.note(row.walked.members, keys)
         elif walker.is_full() or chance.random() < 0.01:
             walker.start_over()
@@ -112,13 +114,16 @@ def main() -> None:
     likes = like_texts(8)
     assert likes is not None
     for _ in range(EDITS):
-        strings = chance.choices([b"", b"a/b", b"x" * 30, b"o.r-g/n_1", b"/"], k=chance.randrange(9))
-        text = b"".join([b'k = "%s"\n' % string for string in strings])
+        n = chance.choice([chance.randrange(9), 99])
+        strings = chance.choices([b"", b"a/b", b"x" * 30, b"o.r-g/n_1", b"/"], k=n)
+        comment = b"#" * chance.choice([0, 0, chance.randrange(2000)])
+        text = b"".join([b'k = "%s"\n' % string for string in strings]) + comment
         taken_apart = cut(text)
         assert taken_apart is not None
         looked_at = [(2 * at, chance.choice([ORG_NAME, NOT_EMPTY, len])) for at in range(len(strings))]
-        likes.note_outline(taken_apart.skeleton, tuple(looked_at[: chance.randrange(9)]))
-        if likes.note(text) > 7:
+        beyond = [(1 << 20, len)] if chance.random() < 0.01 else []
+        likes.note_outline(taken_apart.skeleton, (*looked_at[: chance.randrange(n + 1)], *beyond))
+        if likes.note(text) > 7 or chance.random() < 0.05:
             likes.start_over()
     for text in long_texts:
         likes.find(text)
