@@ -20,7 +20,7 @@ help: ## List the targets
 
 setup: $(READY) ## Make .venv with everything pinned in constraints.txt
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard scanner/*/*.c)
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard scanner/*.[ch] scanner/*/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit("scanner needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
