@@ -27,8 +27,8 @@ def checksums_by_sum(quick: ModuleType) -> None:
     """The checksum of every tar header is added up byte by byte."""
     plain = quick.QuickReader.__call__
 
-    def summing(self: Any, data: memoryview) -> Any:
-        row = plain(self, data)
+    def summing(self: Any, data: memoryview, *more: int) -> Any:
+        row = plain(self, data, *more)
         arena = self._walker.arena
         for at in range(0, row.raw_size, 512):
             if arena[at + 257 : at + 262] == b"ustar":

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import math
 import posixpath
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 from xxhash import xxh3_128, xxh3_128_digest
 
-from scanner.content import FINDINGS, content_type, promise_of
-from scanner.content.promises import extension_of
+from scanner.content import content_type
 from scanner.faults import FAULTS, FaultKind
 from scanner.formats import RowStopped
 from scanner.model import Buffer, Fault, Member, printable
+from scanner.names import FACTS, MEMO_CHARS, Lie, NameFacts, collisions_of, facts_of, findings_of, is_telling, remember
 from scanner.options import INTERPRET_BYTES, MAGIC_BYTES, Limits
-from scanner.tasks import wants
-
-Lie: TypeAlias = tuple[str, str, str]
-"""Extension, content type and name of a file whose extension lies."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 FAULTS_KEPT: Final = 8
 """Faults of one kind that a Record lists; further ones say nothing new."""
@@ -45,13 +37,9 @@ OPENABLE: Final = frozenset(f"archive/{name}" for name in ("zip", "tar", "wheel"
 """Content types that are opened with ``--depth``. Documents that happen to be zips stay closed."""
 
 NAMES_BYTES: Final = 32 << 20
-"""Memory of the long names and link targets of one row, together. A header may carry a name of a mebibyte, and a row a
-hundred thousand headers."""
+"""Memory of the long names and link targets of one row (above :data:`scanner.names.MEMO_CHARS`), together. A header may
+carry a name of a mebibyte, and a row a hundred thousand headers."""
 
-_MEMO_CHARS: Final = 128
-"""Longer names and targets are counted against :data:`NAMES_BYTES`, and are not remembered."""
-
-_MEMO_ENTRIES: Final = 32_768
 _MEMO_MEMBERS: Final = 64
 _ORDINARY: Final = ("file", "dir")
 _CLOCK_EVERY: Final = 256
@@ -111,7 +99,7 @@ class Collector:
         digest = xxh3_128_digest(content)
         type_ = _TYPES.get(digest)
         if type_ is None:
-            type_ = _remember(_TYPES, digest, content_type(content))
+            type_ = remember(_TYPES, digest, content_type(content))
         kept: Buffer | None = content
         if type(buffer) is bytes:  # a piece of a stream: a slice would keep all of it alive
             kept = bytes(content) if facts.wanted or type_ in OPENABLE else None
@@ -195,7 +183,7 @@ class Collector:
         if n % _CLOCK_EVERY == _CLOCK_EVERY - 1:
             self.check_clock()
         name = member.name
-        facts = _FACTS.get(name)
+        facts = FACTS.get(name)
         if facts is None:
             facts = self._learn(member)
         for note in facts.notes:
@@ -208,7 +196,7 @@ class Collector:
 
     def _learn(self, member: Member) -> NameFacts:
         """A name that was not met lately. Long ones are not remembered, and a row may only have so many of them."""
-        if len(member.name) > _MEMO_CHARS:
+        if len(member.name) > MEMO_CHARS:
             self._hold_name(member.name, member)
         return facts_of(member.name)
 
@@ -221,7 +209,7 @@ class Collector:
 
     def _note_special(self, member: Member) -> None:
         if member.kind in ("symlink", "hardlink"):
-            if len(member.link) > _MEMO_CHARS:
+            if len(member.link) > MEMO_CHARS:
                 self._hold_name(member.link, member)
             if _escapes(member):
                 self.fault("link-escape", member=member.name, offset=member.offset, detail=f"-> {member.link}")
@@ -298,120 +286,18 @@ class Collector:
             collisions = collisions_of(names)
         else:
             found = _COLLISIONS.get(names)
-            collisions = _remember(_COLLISIONS, names, collisions_of(names)) if found is None else found
+            collisions = remember(_COLLISIONS, names, collisions_of(names)) if found is None else found
         for kind, name in collisions:
             self.fault(kind, member=name)
 
 
-def is_telling(facts: NameFacts, type_: str) -> bool:
-    """Whether :func:`findings_of` finds anything: mostly not. Once a file."""
-    return type_ in FINDINGS or (facts.promised is not None and type_ not in facts.promised)
-
-
-class Findings(NamedTuple):
-    """What the name of a file and its content type are a cause for."""
-
-    lies: tuple[Lie, ...] = ()
-    faults: tuple[Fault, ...] = ()
-
-
-def findings_of(name: str, facts: NameFacts, type_: str) -> Findings:
-    """What a file of that name and this content type is a cause for."""
-    lies: tuple[Lie, ...] = ()
-    faults: list[Fault] = []
-    if facts.promised is not None and type_ not in facts.promised:
-        extension = extension_of(name)
-        lies = ((extension, type_, name),)
-        faults.append(Fault("lying-extension", name, detail=f"{extension} holds {type_}"))
-    if type_ in FINDINGS:
-        faults.append(Fault(FINDINGS[type_], name))
-    return Findings(lies, tuple(faults))
-
-
-def collisions_of(names: tuple[str, ...]) -> tuple[tuple[FaultKind, str], ...]:
-    """Names that occur twice, and names that differ only in case, each with the fault that it is."""
-    found: list[tuple[FaultKind, str]] = []
-    if len(set(names)) != len(names):
-        found += [("duplicate-name", name) for name in _repeated(names, str)]
-    if len(set(map(str.lower, names))) != len(set(names)):
-        found += [("case-collision", name) for name in _repeated(tuple(dict.fromkeys(names)), str.lower)]
-    return tuple(found)
-
-
-def _repeated(names: Sequence[str], key: Callable[[str], str]) -> list[str]:
-    """Each name whose key an earlier one had, once, in order."""
-    seen: set[str] = set()
-    again: dict[str, None] = {}
-    for name in names:
-        if key(name) in seen:
-            again[name] = None
-        seen.add(key(name))
-    return list(again)
-
-
-class NameFacts(NamedTuple):
-    """Everything that follows from a name alone."""
-
-    notes: tuple[FaultKind, ...]
-    wanted: bool
-    """Whether the task rules read such a file."""
-    promised: frozenset[str] | None
-    """Content types that keep what its extension promises."""
-    key: bytes
-    """The name as it enters the content id: without a leading ``./``, and a NUL."""
-
-
 _NO_FACTS: Final = NameFacts((), wanted=False, promised=None, key=b"")
-_FACTS: dict[str, NameFacts] = {}
-
-_NORMAL = re.compile(r"(?:(?!\.\.?/)[\w.+@ -]+/)*(?!\.\.?\Z)[\w.+@ -]+", re.ASCII).fullmatch
-"""Of most names that nothing is to be noted of."""
 
 _COLLISIONS: dict[tuple[str, ...], tuple[tuple[FaultKind, str], ...]] = {}
 """By all names of a row: rows made from one template have the same."""
 
 _TYPES: dict[bytes, str] = {}
 """Content type by digest of the content: the same files come again and again."""
-
-
-def _remember(memo: dict[K, V], key: K, value: V) -> V:
-    """Keep an answer; a memo that is full starts over, which costs less than keeping an order."""
-    if len(memo) >= _MEMO_ENTRIES:
-        memo.clear()
-    memo[key] = value
-    return value
-
-
-def facts_of(name: str) -> NameFacts:
-    """What follows from a name: from memory where it was met lately and is not long."""
-    facts = _FACTS.get(name)
-    if facts is not None:
-        return facts
-    plain = name.removeprefix("./")
-    key = plain.encode("utf-8", "surrogateescape") + b"\0"
-    facts = NameFacts(_name_notes(name), wants(name), promise_of(name), key)
-    return _remember(_FACTS, name, facts) if len(name) <= _MEMO_CHARS else facts
-
-
-def _name_notes(name: str) -> tuple[FaultKind, ...]:
-    plain = name.removeprefix("./").removesuffix("/")
-    if _NORMAL(plain):
-        return ()
-    notes: list[FaultKind] = []
-    if plain and plain != "." and not _is_normal(plain):
-        notes.append("unsafe-name")
-    if printable(name) is not name:
-        notes.append("non-utf8-name")
-    return tuple(notes)
-
-
-def _is_normal(name: str) -> bool:
-    """Relative, normalised, and without what another system reads as a path or a control."""
-    if name.startswith(("/", "\\")) or "\\" in name or (len(name) > 1 and name[1] == ":"):
-        return False
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        return False
-    return name.isprintable() or not any(ord(c) < 32 or ord(c) == 127 for c in name)
 
 
 def _escapes(member: Member) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+from array import array
 from typing import Final
 
 MODULE: Final = "scanner._compiled"
 """Found as an extension module is, but it is not one: nothing imports it."""
 
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of what is called here. One more with each change of a signature or a structure, here and in ``quick.c``."""
 
 _INT32, _INT64 = 4, 8
@@ -30,7 +31,7 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-def address(buffer: bytearray) -> int:
+def address(buffer: bytearray | array[int]) -> int:
     """Where its bytes lie, as long as it lives and keeps its size."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
@@ -84,7 +85,7 @@ def address_of_function(module: str, name: str) -> int | None:
 
 
 class Numbers(ctypes.Structure):
-    """``Numbers`` of ``numbers.h``: byte strings that were met, by number. :func:`numbers` makes one."""
+    """``Numbers`` of ``numbers.h``: byte strings that were met, by number. :class:`KeptNumbers` gives it memory."""
 
     _fields_ = (
         ("bytes", ctypes.c_void_p),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import compress, count
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -17,14 +17,15 @@ from typing import Any, Final, NamedTuple
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
-from scanner.collector import OPENABLE, Collector, Lie, collisions_of, facts_of, findings_of, is_telling
+from scanner.collector import OPENABLE, Collector
 from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
 from scanner.formats.tar_header import number, text
 from scanner.formats.tar_quick import EMPTY, FIRST_LINES, MOST_LINE_BYTES, TEXT, Signatures, Walked, quick_walker
 from scanner.model import Blob, CodecName, Common, Fault, Meaning, MemberKind, Reading
+from scanner.names import Lie, collisions_of, facts_of, findings_of, is_telling
 from scanner.options import MAGIC_BYTES, Limits
-from scanner.probe import HIGH_RATIO, Inflated, Probe
+from scanner.probe import HIGH_RATIO, Inflated, Probe, timed
 from scanner.quick import ASIDE, INFLATED, MET, UNSOUND, WALKED, QuickReader, QuickRow, quick_reader
 
 _PATIENCE_SECONDS: Final = 1
@@ -94,19 +95,34 @@ class Ordinary:
         probe, data = self._probe, blob.data
         if data is None or self._walk is None:
             return probe.read(blob)
-        quick = self._quick
-        try:
-            row = None if quick is None or not probe.until_timed else quick(data)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - a defect of ours must cost time alone
-            row = None
+        row = self._in_one_call(data)
         if row is None or row.outcome in (ASIDE, MET):
             return self._read_by_steps(data, xxh3_128_hexdigest(data) if row is None else row.blob_id)
-        probe.until_timed -= 1
         probe.twins.misses += 1
         inflated = Inflated("gzip", None if row.outcome == UNSOUND else row.raw_size)
         return self._ordinary(data, inflated, row) or probe.scan(data, row.blob_id, inflated)
+
+    def _in_one_call(self, data: memoryview) -> QuickRow | None:
+        """How far one call gets; None where there is none to be made, or for a defect of ours, which costs time alone.
+
+        In two calls where inflating is timed: the same code with the same tables, or it would seem slower than it is.
+        """
+        probe, quick = self._probe, self._quick
+        if quick is None:
+            return None
+        try:
+            if probe.until_timed > 0:
+                probe.until_timed -= 1
+                return quick(data)
+            outcome, took_ns = timed(partial(quick.inflate, data))
+            row = quick(data, outcome)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the probe meets it too, and puts it into the record
+            return None
+        if row.outcome >= INFLATED:
+            probe.took(took_ns, row.raw_size)
+        return row
 
     def _read_by_steps(self, data: memoryview, blob_id: str) -> Reading:
         """What a row says that is not read in one call, or may be a copy."""
@@ -120,7 +136,7 @@ class Ordinary:
             row = self._walk_by_steps(data, blob_id, inflated)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001 - the probe meets it too, and puts it into the record
+        except Exception:  # noqa: BLE001 - as above
             return probe.scan(data, blob_id, inflated)
         reading = self._ordinary(data, inflated, row)
         if reading is None:

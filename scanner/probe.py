@@ -7,8 +7,9 @@ through in pieces of constant size. Both feed the same walkers and give the same
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 import msgspec
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest
@@ -37,6 +38,8 @@ from scanner.model import (
 from scanner.options import CHUNK_BYTES, INTERPRET_BYTES, SMALL_BYTES, Limits
 from scanner.sniff import HEAD_BYTES, codec_of, container_of, has_zip_tail
 from scanner.twins import Twins
+
+T = TypeVar("T")
 
 HIGH_RATIO: Final = 200
 """A row that inflates to more than so many times its size is noted."""
@@ -106,20 +109,23 @@ class Probe:
         if self.until_timed >= 0:
             size = codec.inflate_into(data, self.arena)
         else:
-            self.until_timed = _TIMED_EVERY
+            self.until_timed = _TIMED_EVERY  # whatever comes of it
             size = self._inflate_timed(codec, data)
         limit = self.limits.output_bytes
         return Inflated(codec.name, None if size is None or (limit and size > limit) else size)
 
     def _inflate_timed(self, codec: Codec, data: memoryview) -> int | None:
-        """``inflate_into`` between two looks at the clock: on one row of 33, for the efficiency that a Run records."""
-        started_ns = time.thread_time_ns()
-        size = codec.inflate_into(data, self.arena)
-        done_ns = time.thread_time_ns()
-        if size is not None:  # a look at this clock may itself take 2 µs
-            self.timed_ns += done_ns - started_ns - (time.thread_time_ns() - done_ns)
-            self.timed_bytes += size
+        """``inflate_into``, timed."""
+        size, took_ns = timed(partial(codec.inflate_into, data, self.arena))
+        if size is not None:
+            self.took(took_ns, size)
         return size
+
+    def took(self, inflating_ns: int, size_bytes: int) -> None:
+        """Note what inflating a row took: one of 33, for the efficiency that a Run records."""
+        self.timed_ns += inflating_ns
+        self.timed_bytes += size_bytes
+        self.until_timed = _TIMED_EVERY
 
     def scan(self, data: memoryview, blob_id: str, inflated: Inflated | None = None) -> Reading:
         """The same for a row that was not met. ``inflated``: what :meth:`inflate` said of it, where it was asked."""
@@ -300,6 +306,14 @@ class _Row:
             return "ok"
         unread = not self.sink.members if self.format in ("tar", "zip") else not self.raw_size
         return "failed" if unread else "degraded"
+
+
+def timed(call: Callable[[], T]) -> tuple[T, int]:
+    """What the call says, and the processor time of this thread that it took, ns."""
+    started_ns = time.thread_time_ns()
+    answer = call()
+    done_ns = time.thread_time_ns()
+    return answer, done_ns - started_ns - (time.thread_time_ns() - done_ns)  # a look may itself take 2 µs
 
 
 def _largest(members: list[Member], kinds: list[MemberKind]) -> Member | None:

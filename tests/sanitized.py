@@ -22,7 +22,7 @@ from corpus import cases  # noqa: E402 - after the library was put in place
 from test_ordinary import ODD, SIGNATURES, task  # noqa: E402
 
 from scanner.formats.tar_quick import quick_walker  # noqa: E402
-from scanner.quick import READ, WALKED, quick_reader  # noqa: E402
+from scanner.quick import ASIDE, READ, WALKED, quick_reader  # noqa: E402
 from scanner.tasks.outline import NOT_EMPTY, ORG_NAME, compiled_cutter  # noqa: E402
 from scanner.tasks.outline_quick import like_texts  # noqa: E402
 from scanner.twins import Twins  # noqa: E402
@@ -51,7 +51,7 @@ def read_rows(rows: list[bytes], chance: random.Random) -> int:
         blob = bytearray(gzip.compress(raw, 1, mtime=chance.getrandbits(31)))
         if chance.random() < 0.1:
             del blob[chance.randrange(len(blob)) :]
-        row = reader(memoryview(blob))
+        row = reader(memoryview(blob), reader.inflate(memoryview(blob)) if chance.random() < 0.3 else ASIDE)
         n_read += row.outcome == READ
         if row.outcome == WALKED and row.walked is not None:
             n_files = len(row.walked.types)

@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "content": BASE,
     "sniff": BASE | {"formats"},
     "tasks": BASE,
-    "collector": BASE | {"formats", "content", "tasks"},
+    "names": BASE | {"content", "tasks"},
+    "collector": BASE | {"names", "formats", "content"},
     "twins": BASE,
     "probe": BASE | {"twins", "formats", "content", "tasks", "sniff", "collector"},
     "readings": BASE,
@@ -43,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": BASE | {"interrupts"},
     "contents": BASE | {"formats", "content", "sniff"},
     "quick": BASE | {"twins", "formats"},
-    "ordinary": BASE | {"quick", "probe", "formats", "content", "tasks", "collector", "engines"},
+    "ordinary": BASE | {"quick", "probe", "formats", "content", "tasks", "names", "collector", "engines"},
     "worker": BASE
     | {"ordinary", "probe", "probes", "tasks", "readings", "stats", "records", "members", "shards", "engines"},
     "report": BASE | {"stats", "run", "shards", "records", "members"},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from task_fixtures import Files, Link, task
 from task_tables import NO_TEST, read
 
-from scanner.collector import facts_of
+from scanner.names import facts_of
 from scanner.tasks import interpret_json
 
 REASONS: dict[str, tuple[Files, str]] = {

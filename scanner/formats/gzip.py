@@ -23,6 +23,9 @@ from scanner.formats.streams import Stream, cut
 from scanner.model import Buffer, CodecName
 
 MAGIC: Final = b"\x1f\x8b"
+LIBDEFLATE: Final = "deflate._deflate"
+"""The extension module that exports it."""
+
 _DEFLATED: Final = 8
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _RESERVED = 2, 4, 8, 16, 0xE0
 _TRAILER: Final = struct.Struct("<II")
@@ -97,7 +100,7 @@ def zlib_ng_inflate(data: memoryview, arena: bytearray) -> int | None:
     return len(out)
 
 
-def fastest_inflate(module: str = "deflate._deflate") -> InflateInto:
+def fastest_inflate(module: str = LIBDEFLATE) -> InflateInto:
     """The fastest way there is: libdeflate where the extension module of that name exports it, else zlib-ng.
 
     The ``deflate`` wheel is linked statically and happens to export libdeflate's own symbols; nobody promised that.

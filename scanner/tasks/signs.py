@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from scanner.model import MemberKind
-from scanner.tasks.tree import PARTS
+from scanner.tasks.tree import wrapping
 
 HEURISTIC_WORDS = ("verifier", "verify", "grader", "judge", "score", "eval")
 """What the notebook looks for in the lower-cased name of every file."""
@@ -71,13 +71,10 @@ def wrapping_of(names: Sequence[str], kinds: Sequence[MemberKind]) -> str:
 
     Whoever quotes names cannot use the signs where there is one.
     """
-    top = names[0].partition("/")[0] if names else ""
-    start = top + "/"
-    for name, kind in zip(names, kinds, strict=True):
-        if not name.startswith(start) and (name != top or kind != "dir"):
-            return ""
-    is_any = top not in PARTS and _IS_PLAIN(top) and not has_heuristic_word(top.lower())
-    return start if is_any and max(map(len, names)) > len(top) else ""
+    start = wrapping(names, kinds)
+    top = start[:-1]
+    is_any = top and "" not in names and _IS_PLAIN(top) and not has_heuristic_word(top.lower())
+    return start if is_any else ""
 
 
 def _sign_of(name: str) -> str:

@@ -46,7 +46,7 @@ class Tree:
         self._children: dict[str, list[str]] | None = None
         self.has_ignore_file = False
         paths = _all_normalised(names)
-        skip = len(_wrapping(paths, kinds))
+        skip = len(wrapping(paths, kinds))
         files, dirs = self.files, self.dirs
         for index, (full, kind) in enumerate(zip(paths, kinds, strict=True)):
             if full is None or len(full) < skip or (len(full) >= 2 * MAX_PARTS and full.count("/") >= MAX_PARTS):
@@ -177,7 +177,7 @@ def _normalised(name: str) -> str | None:
     return "" if name == "." else name
 
 
-def _wrapping(paths: Sequence[str | None], kinds: Sequence[MemberKind]) -> str:
+def wrapping(paths: Sequence[str | None], kinds: Sequence[MemberKind]) -> str:
     """The one directory that holds everything, with its ``/``; empty where there is none."""
     first = next((path for path in paths if path), None)
     if first is None:
