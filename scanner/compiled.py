@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import mmap
 from array import array
 from typing import Final
 
@@ -31,7 +32,20 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-def address(buffer: bytearray | array[int]) -> int:
+def room(n_bytes: int) -> mmap.mmap:
+    """Zeros that take no memory before something else is written there: a bytearray writes its own.
+
+    A process that is forked has its own, as of everything else.
+    """
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, n_bytes)
+    made = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        made.madvise(mmap.MADV_NOHUGEPAGE)  # where all pages are huge the first byte takes 2 MiB
+    return made
+
+
+def address(buffer: bytearray | array[int] | mmap.mmap) -> int:
     """Where its bytes lie, as long as it lives and keeps its size."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
@@ -106,8 +120,8 @@ class KeptNumbers:
         self._of = of
         slot_bits = (2 * entries).bit_length()
         self._slots = bytearray(_INT32 << slot_bits)
-        self.bytes, self._ends = bytearray(room_bytes), bytearray(_INT64 * (entries + 1))
-        of.bytes, of.ends, of.slots = map(address, (self.bytes, self._ends, self._slots))
+        self.bytes, self._ends = room(room_bytes), bytearray(_INT64 * (entries + 1))
+        of.bytes, of.ends, of.slots = address(self.bytes), address(self._ends), address(self._slots)
         of.room, of.most, of.slot_bits, of.n = room_bytes, entries + 1, slot_bits, 1
 
     def is_full(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from scanner import compiled
-from scanner.compiled import Borrowed, KeptNumbers, Numbers, address, address_of_function
+from scanner.compiled import Borrowed, KeptNumbers, Numbers, address, address_of_function, room
 from scanner.formats.gzip import LIBDEFLATE
 from scanner.formats.tar_quick import QuickWalker, Walked
 from scanner.twins import BLOB_BYTES, MET_BITS, Twins
@@ -90,7 +90,7 @@ class QuickReader:
         self._note = library.scanner_note_template
         self._note.argtypes = (pointer, ctypes.c_char_p, size, ctypes.c_int64, ctypes.c_char_p, size)
         inflate = address_of_function(LIBDEFLATE, "libdeflate_gzip_decompress_ex")
-        self._plans, self._plans_end = bytearray(_PLAN_BYTES * templates), bytearray(8 * (templates + 1))
+        self._plans, self._plans_end = room(_PLAN_BYTES * templates), bytearray(8 * (templates + 1))
         self._pairs = bytearray(_PAIRS_BYTES)
         self._met = memoryview(twins.met)  # which keeps its place and size meanwhile
         given = walker.at, inflate, self._tables(), room_bytes, high_ratio

@@ -31,6 +31,32 @@ def test_another_version_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiled.library() is None, "a library without a version"
 
 
+ROOM = """
+import os
+from pathlib import Path
+from scanner import compiled
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident_bytes()
+kept = compiled.room(64 << 20)
+assert resident_bytes() - before < 1 << 20, "it is not written to"
+child = os.fork()
+if not child:
+    kept[:4] = b"mine"
+    os._exit(kept[:4] != b"mine")
+assert os.waitpid(child, 0)[1] == 0
+assert kept[:4] == bytes(4), "it is shared"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is told by /proc")
+def test_room_takes_no_memory_and_is_not_shared() -> None:
+    """Room for what C remembers takes memory once it is used, and what a forked worker writes there is its own."""
+    subprocess.run([sys.executable, "-c", ROOM], check=True)
+
+
 def test_all_sources_are_compiled() -> None:
     """What setup.py names is what there is."""
     named = (ROOT / "setup.py").read_text()
