@@ -2,8 +2,8 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ["scanner/quick.c", "scanner/formats/tar_quick.c", "scanner/tasks/outline.c"]
-HEADERS = ["scanner/numbers.h", "scanner/formats/tar_quick.h"]
+SOURCES = ["scanner/quick.c", "scanner/formats/tar_quick.c", "scanner/tasks/outline.c", "scanner/tasks/gist.c"]
+HEADERS = ["scanner/numbers.h", "scanner/formats/tar_quick.h", "scanner/tasks/outline.h"]
 
 setup(
     ext_modules=[

@@ -16,7 +16,7 @@ MODULE: Final = "scanner._compiled"
 """Found as an extension module is, but it is not one: nothing imports it."""
 
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of what is called here. One more with each change of a signature or a structure, here and in ``quick.c``."""
 
 _INT32, _INT64 = 4, 8

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import compress, count
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from xxhash import xxh3_128_hexdigest
 
@@ -39,6 +39,8 @@ _TYPE_LISTS: Final = 64
 _COMMONS: Final = 2_048
 """What is remembered of what such rows have in common: 12 MB at worst."""
 
+_GISTS: Final = 4_096
+
 _IS_WANTED: Final = attrgetter("wanted")
 
 _LINES: Final = tuple(line for line in SHEBANG_LINES if b"sh" in line or b"python" in line)
@@ -62,6 +64,14 @@ class _Alike(NamedTuple):
     """What was met of them, by what they mean."""
 
 
+class _Known(NamedTuple):
+    """What rows of one gist say alike."""
+
+    common: Common
+    faults: Sequence[Fault]
+    lies: Sequence[Lie]
+
+
 class Ordinary:
     """Scans rows in order, in the arena of a probe."""
 
@@ -83,6 +93,11 @@ class Ordinary:
         self._noted: list[_Template] = []
         """Those that are read in one call: number 1, number 2 ..."""
         self._n_commons = 0
+        self._gists = tasks.gists(self._walk.at, _GISTS) if self._walk is not None else None
+        self._known: list[_Known] = []
+        """Rows of gist number 1, number 2 ..."""
+        self._template_numbers = count(1)
+        self.gists_found = self.gists_missed = 0
 
     def __call__(self, blobs: Iterable[Blob]) -> Iterator[Reading]:
         """What each row says. A blob is borrowed until its Reading is out."""
@@ -172,6 +187,8 @@ class Ordinary:
         )
         if not template.ordinary:
             return None
+        if template.looks and row.template and (reading := self._read_by_gist(data, row, walked, template)) is not None:
+            return reading
         alike = template.settled.get((codec, walked.types)) or self._alike(template, codec, walked)
         if alike is None:
             return None
@@ -195,7 +212,56 @@ class Ordinary:
             walked.digests,
         )
         self._probe.raw_bytes += row.raw_size
+        if template.looks and row.template:
+            self._note_gist(walked, template, reading)
         return reading
+
+    def _read_by_gist(self, data: memoryview, row: QuickRow, walked: Walked, template: _Template) -> Reading | None:
+        """What it says where one of its gist was read before, and its JSON says nothing but its keys."""
+        number = self._gists.find(template.looks) if self._gists is not None else 0
+        keys = self._plain_keys(walked, template) if number and template.jsons else ()
+        if not number or keys is None:
+            self.gists_missed += 1
+            return None
+        self.gists_found += 1
+        known, at, spans = self._known[number - 1], 2 * template.instruction, walked.spans
+        chars, preview, instruction_id = tasks.told(self._view[spans[at] : spans[at + 1]])
+        self._probe.raw_bytes += row.raw_size
+        return Reading(
+            known.common,
+            len(data),
+            row.raw_size,
+            template.file_names[walked.largest],
+            walked.largest_bytes,
+            chars,
+            preview,
+            row.blob_id,
+            row.content_id,
+            instruction_id,
+            known.faults,
+            keys,
+            known.lies,
+            walked.digests,
+        )
+
+    def _plain_keys(self, walked: Walked, template: _Template) -> Sequence[str] | None:
+        """The keys of its JSON files; None where they say more."""
+        view, spans, digests = self._view, walked.spans, walked.digests
+        return tasks.plain_keys(
+            [(view[spans[2 * at] : spans[2 * at + 1]], digests[16 * at : 16 * at + 16]) for at in template.jsons]
+        )
+
+    def _note_gist(self, walked: Walked, template: _Template, reading: Reading) -> None:
+        """Read rows like this one by their gist from now on, where it has one."""
+        gists = self._gists
+        if gists is None or self._plain_keys(walked, template) is None:
+            return
+        number = gists.note(template.looks)
+        if number is None:
+            gists.start_over()
+            self._known.clear()
+        elif number == len(self._known) + 1:
+            self._known.append(_Known(reading.common, reading.faults, reading.lies))
 
     def _meaning(self, template: _Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
         """What the rules say of it."""
@@ -224,6 +290,7 @@ class Ordinary:
                 number = self._quick.note(members, template.keys_in_order())
                 if number == len(self._noted) + 1:
                     self._noted.append(template)
+                    template.look_by(next(self._template_numbers))
         return template
 
     def _forget(self) -> None:
@@ -316,8 +383,18 @@ class _Template:
         keys = [each.key for each in self._facts]
         self._keys, self._order = keys, sorted(range(n_files), key=keys.__getitem__)
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike | None] = {}
+        self.looks = b""
+        """Of :class:`scanner.tasks.Gists`; empty where such rows have no gist."""
+        self.instruction, self.jsons = 0, cast("Sequence[int]", ())
         self.settled: dict[tuple[str, bytes], _Alike] = {}
         """Rows whose content types the walker settles all, by codec and what it says of them."""
+
+    def look_by(self, number: int) -> None:
+        """Give such rows a gist, where they have one, that no other template has."""
+        looks, instruction = self._known.gist_looks, self._known.instruction
+        if looks is not None and instruction is not None:
+            self.looks, self.instruction = tasks.Gists.pack(number, looks), instruction
+            self.jsons = self._known.jsons
 
     def alike(self, codec: str, types: tuple[str, ...], said: bytes) -> _Alike | None:
         """The rows of this codec whose files have these content types; None where one of them is to be opened."""

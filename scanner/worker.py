@@ -81,8 +81,9 @@ class ScanWork:
         return Shard(SCHEMA_VERSION, batch.unit, "", len(batch), records, members, tables.stats, counters)
 
     def _memos(self) -> dict[str, tuple[int, int]]:
-        twins = self._probe.twins
-        return {"blobs": (twins.hits, twins.misses), **tasks.cache_info()}
+        twins, rows = self._probe.twins, self._ordinary
+        own = {"blobs": (twins.hits, twins.misses), "gists": (rows.gists_found, rows.gists_missed)}
+        return {**own, **tasks.cache_info()}
 
 
 class _Tables:

@@ -11,10 +11,26 @@ from collections.abc import Sequence
 import msgspec
 
 from scanner.model import Buffer, Meaning, MemberKind
-from scanner.tasks import documents, reading
+from scanner.tasks import documents, gist, reading
+from scanner.tasks.documents import plain_keys
+from scanner.tasks.gist import Gists, looks_of
+from scanner.tasks.instruction import told
 from scanner.tasks.shape import shape_of, wants
+from scanner.tasks.standing import CONFIGS
 
-__all__ = ["KnownNames", "TaskFile", "cache_info", "interpret", "interpret_json", "meaning_of", "wants"]
+__all__ = [
+    "Gists",
+    "KnownNames",
+    "TaskFile",
+    "cache_info",
+    "gists",
+    "interpret",
+    "interpret_json",
+    "meaning_of",
+    "plain_keys",
+    "told",
+    "wants",
+]
 
 
 class TaskFile(msgspec.Struct, gc=False):
@@ -44,6 +60,21 @@ class KnownNames:
         """All members in archive order, as listed. ``links`` are the targets; empty where no member is a link."""
         self._names = names
         self._shape = shape_of(names, kinds, links)
+
+    @property
+    def gist_looks(self) -> Sequence[int] | None:
+        """What :class:`Gists` is to look at in such tasks; None where they have no gist."""
+        return looks_of(self._shape)
+
+    @property
+    def instruction(self) -> int | None:
+        """Which member is the instruction.md."""
+        return self._shape.instruction
+
+    @property
+    def jsons(self) -> Sequence[int]:
+        """Which members are JSON by their names."""
+        return self._shape.jsons
 
     def meaning(self, contents: Sequence[Buffer | None], digests: Sequence[bytes | None]) -> Meaning:
         """What these members make together. Runs once a row; never raises; keeps no view.
@@ -88,6 +119,11 @@ def interpret_json(data: Buffer, *, lines: bool) -> Meaning:
     object, of the first one among lines. Never raises.
     """
     return documents.interpret_json(data, lines=lines)
+
+
+def gists(walk_at: int, entries: int) -> Gists | None:
+    """The gists of what one walker walks: see :class:`Gists`; None where nothing was compiled."""
+    return gist.gists(walk_at, CONFIGS.likes, entries)
 
 
 def cache_info() -> dict[str, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -60,6 +60,17 @@ def read(
     meaning.json_keys = keys
     if signals:
         meaning.verifier_signals = tuple(dict.fromkeys((*meaning.verifier_signals, *signals)))[:MAX_SIGNALS]
+
+
+def plain_keys(contents: Iterable[tuple[Buffer, bytes]]) -> Sequence[str] | None:
+    """The keys of JSON files, given with their digests; None where one of them says more, or does not parse."""
+    keys: list[str] = []
+    for content, digest in contents:
+        document = _json(content, digest)
+        if document.tells or not document.parses:
+            return None
+        keys += document.keys
+    return keys
 
 
 def _tell(name: str, document: _Document, signals: list[str], meaning: Meaning) -> None:

@@ -15,12 +15,15 @@ JSON_KEYS = ("instruction", "instructions", "prompt", "problem_statement", "ques
 
 
 def of_bytes(meaning: Meaning, name: str, content: Buffer) -> None:
-    """The instruction is the whole content of the file ``name``. Bytes that are not UTF-8 count as U+FFFD."""
-    text = str(content, "utf-8", "replace")
+    """The instruction is the whole content of the file ``name``."""
     meaning.instruction_file = printable(name)
-    meaning.instruction_chars = len(text)
-    meaning.instruction_preview = text[:PREVIEW_CHARS]
-    meaning.instruction_id = sha256(content).hexdigest()
+    meaning.instruction_chars, meaning.instruction_preview, meaning.instruction_id = told(content)
+
+
+def told(content: Buffer) -> tuple[int, str, str]:
+    """Its length in characters, how it begins, and its id. Bytes that are not UTF-8 count as U+FFFD."""
+    text = str(content, "utf-8", "replace")
+    return len(text), text[:PREVIEW_CHARS], sha256(content).hexdigest()
 
 
 def of_text(meaning: Meaning, name: str | None, text: str) -> None:

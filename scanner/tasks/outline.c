@@ -5,7 +5,7 @@
  * quotes and equals signs are searched for, bytes between them are not looked at one by one. Nothing is read or written
  * outside of what is given.
  */
-#include "../numbers.h"
+#include "outline.h"
 
 enum { MOST_DIGITS = 9, DELETE = 127 };
 
@@ -73,18 +73,6 @@ int64_t scanner_outline(const uint8_t *text, size_t n, int32_t *quotes, uint8_t 
 enum { WHOLE, NOT_EMPTY, ORG_NAME }; /* which strings are alike: none but equal ones; all but the empty one; names ORG/NAME */
 enum { ALIKE = 0, ITSELF = 1 };      /* how a key goes on */
 
-typedef struct {
-    Numbers skeletons, keys;
-    int32_t *slots_end; /* per skeleton: which of the following are its slots, behind those of the one before it */
-    int32_t *slots;     /* of `slots_room` places: a quote that opens a string that is looked at ... */
-    uint8_t *rules;     /* ... and which ones are alike there */
-    int64_t slots_room;
-    /* Places for the text at hand: as scanner_outline wants them, and for its key. */
-    int32_t *quotes;
-    uint8_t *skeleton;
-    uint8_t *key; /* 4 times as many */
-} Outlines;
-
 static int is_name_character(uint8_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '-';
 }
@@ -104,9 +92,6 @@ static int is_alike(uint8_t rule, const uint8_t *text, size_t n) {
     return org < n && is_name(text, org) && is_name(text + org + 1, n - org - 1);
 }
 
-/* The number of all texts with this outline, as Outline.key in scanner/tasks/outline.py tells them apart (or finer); 0 where
- * none was noted. With `noting` it is noted, and 0 means that there is no room. A text has as many bytes as there are places.
- */
 int32_t scanner_like(Outlines *outlines, const uint8_t *text, size_t n, int noting) {
     int64_t length = 0, n_quotes = scanner_outline(text, n, outlines->quotes, outlines->skeleton, &length);
     if (n_quotes < 0) return 0;

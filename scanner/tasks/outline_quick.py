@@ -34,6 +34,8 @@ class _Outlines(ctypes.Structure):
         ("quotes", ctypes.c_void_p),
         ("skeleton", ctypes.c_void_p),
         ("key", ctypes.c_void_p),
+        ("most_bytes", ctypes.c_int64),
+        ("configs", ctypes.c_void_p),
     )
 
 
@@ -51,36 +53,44 @@ class LikeTexts:
         slots_room = _SLOTS_PER_ENTRY * entries
         slots_end, slots, rules = bytearray(4 * (entries + 1)), bytearray(4 * slots_room), bytearray(slots_room)
         quotes, skeleton, key = bytearray(4 * MAX_BYTES), bytearray(MAX_BYTES), bytearray(4 * MAX_BYTES)
-        places = slots_end, slots, rules, quotes, skeleton, key
+        configs = bytearray(4 * (entries + 1))
+        places = slots_end, slots, rules, quotes, skeleton, key, configs
         self._outlines = _Outlines()
         self._kept = [
             KeptNumbers(self._outlines.skeletons, entries, _ROOM_PER_ENTRY * entries),
             KeptNumbers(self._outlines.keys, entries, _ROOM_PER_ENTRY * entries),
         ]
-        self._outlines.slots_room = slots_room
-        for name, place in zip(("slots_end", "slots", "rules", "quotes", "skeleton", "key"), places, strict=True):
+        self._outlines.slots_room, self._outlines.most_bytes = slots_room, MAX_BYTES
+        names = "slots_end", "slots", "rules", "quotes", "skeleton", "key", "configs"
+        for name, place in zip(names, places, strict=True):
             setattr(self._outlines, name, address(place))
+        self._configs = memoryview(configs).cast("i")
         self._places = places  # as their addresses are given away
-        self._at = ctypes.addressof(self._outlines)
+        self.at = ctypes.addressof(self._outlines)
+        """Of what ``gist.c`` looks up, too."""
 
     def find(self, text: bytes) -> int:
         """The number of the texts that this one, of at most :data:`MAX_BYTES` bytes, is like; 0 where none was noted.
 
         Runs once a task; 1.2 µs for a kB.
         """
-        number: int = self._like(self._at, text, len(text), 0)
+        number: int = self._like(self.at, text, len(text), 0)
         return number
 
     def note(self, text: bytes) -> int:
         """The number of such texts from now on: one more than the last one, or one that was given. 0: no room."""
-        number: int = self._like(self._at, text, len(text), 1)
+        number: int = self._like(self.at, text, len(text), 1)
         return number
+
+    def note_config(self, number: int, config: int) -> None:
+        """Let ``gist.c`` know texts of this number by what they say, which has a number of its own."""
+        self._configs[number] = config
 
     def note_outline(self, skeleton: bytes, slots: Slots) -> None:
         """Texts with this skeleton may be noted from now on, unless there is no room."""
         quotes = struct.pack(f"={len(slots)}i", *[at for at, _ in slots])
         rules = bytes([_RULES.get(alike, 0) for _, alike in slots])
-        self._note_outline(self._at, skeleton, len(skeleton), quotes, rules, len(slots))
+        self._note_outline(self.at, skeleton, len(skeleton), quotes, rules, len(slots))
 
     def start_over(self) -> None:
         """Forget all: numbers mean others from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,9 +59,12 @@ class TaskConfigs:
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
-        self._likes = like_texts(entries)
+        self.likes = like_texts(entries)
         self._like: list[TaskConfig] = []
         """What the texts say that are like number 1, number 2 ..."""
+        self._numbers: dict[TaskConfig, int] = {}
+        self._next_number = count(1)
+        """Never given twice: who knows tasks by such a number need not be told of what was forgotten."""
         self._skeletons: dict[bytes, _Outlined | None] = {}
         self._n_configs = 0
         self._without_outline = lru_cache(entries // 4)(self._read)
@@ -80,7 +84,7 @@ class TaskConfigs:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if len(data) > MAX_BYTES:
             return self._read(data)
-        number = self._likes.find(data) if self._likes is not None else 0
+        number = self.likes.find(data) if self.likes is not None else 0
         return self._like[number - 1] if number else self._of_pieces(data)
 
     def _of_pieces(self, data: bytes) -> TaskConfig:
@@ -104,9 +108,10 @@ class TaskConfigs:
 
     def _note(self, data: bytes, config: TaskConfig) -> None:
         """Find texts like this one at once from now on, where there is room."""
-        number = self._likes.note(data) if self._likes is not None else 0
-        if number == len(self._like) + 1:
+        number = self.likes.note(data) if self.likes is not None else 0
+        if self.likes is not None and number == len(self._like) + 1:
             self._like.append(config)
+            self.likes.note_config(number, self._numbers.setdefault(config, next(self._next_number)))
 
     def _learn(self, skeleton: bytes) -> _Outlined | None:
         if skeleton in self._skeletons:  # it has no outline
@@ -114,8 +119,8 @@ class TaskConfigs:
         if len(self._skeletons) >= self._entries:
             self._forget()
         outline = outline_of(skeleton)
-        if outline is not None and self._likes is not None and not outline.has_steps:
-            self._likes.note_outline(skeleton, outline.slots)
+        if outline is not None and self.likes is not None and not outline.has_steps:
+            self.likes.note_outline(skeleton, outline.slots)
         outlined = self._skeletons[skeleton] = None if outline is None else _Outlined(outline, {})
         return outlined
 
@@ -134,9 +139,10 @@ class TaskConfigs:
     def _forget(self) -> None:
         self._skeletons.clear()
         self._n_configs = 0
-        if self._likes is not None:
-            self._likes.start_over()
+        if self.likes is not None:
+            self.likes.start_over()
             self._like.clear()
+            self._numbers.clear()
 
     def _read(self, data: bytes) -> TaskConfig:
         self._n_judged += 1
