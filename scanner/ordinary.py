@@ -8,7 +8,7 @@ gives the same for both (tests/test_ordinary.py). Where nothing was compiled all
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import compress, count
 from operator import attrgetter
@@ -26,7 +26,7 @@ from scanner.model import Blob, CodecName, Common, Fault, Meaning, MemberKind, R
 from scanner.names import Lie, collisions_of, facts_of, findings_of, is_telling
 from scanner.options import MAGIC_BYTES, Limits
 from scanner.probe import HIGH_RATIO, Inflated, Probe, timed
-from scanner.quick import ASIDE, INFLATED, MET, UNSOUND, WALKED, QuickReader, QuickRow, quick_reader
+from scanner.quick import ASIDE, INFLATED, MET, READ, UNSOUND, WALKED, QuickReader, QuickRow, quick_reader
 
 _PATIENCE_SECONDS: Final = 1
 """A row here may take a tenth of a second; with a lower limit of time for one the probe reads them all."""
@@ -40,6 +40,10 @@ _COMMONS: Final = 2_048
 """What is remembered of what such rows have in common: 12 MB at worst."""
 
 _GISTS: Final = 4_096
+_CAUSES: Final = 16
+"""What is remembered of what rows mean, and for each of what their JSON is a cause for."""
+
+_NO_JSON: Final[tuple[Sequence[str], Hashable]] = (), ()
 
 _IS_WANTED: Final = attrgetter("wanted")
 
@@ -94,8 +98,8 @@ class Ordinary:
         """Those that are read in one call: number 1, number 2 ..."""
         self._n_commons = 0
         self._gists = tasks.gists(self._walk.at, _GISTS) if self._walk is not None else None
-        self._known: list[_Known] = []
-        """Rows of gist number 1, number 2 ..."""
+        self._known: list[dict[Hashable, _Known]] = []
+        """Rows of gist number 1, number 2 ..., by what their JSON is a cause for."""
         self._template_numbers = count(1)
         self.gists_found = self.gists_missed = 0
 
@@ -170,14 +174,28 @@ class Ordinary:
     def _ordinary(self, data: memoryview, inflated: Inflated, row: QuickRow) -> Reading | None:
         """What an ordinary row says; None where it is not one, or for a defect of ours: the probe reads it then."""
         try:
-            if row.walked is None:
-                self._make_room()
-                return None
-            return self._read(data, inflated.codec, row, row.walked)
+            if row.outcome == READ and self._quick is not None:
+                return self._read_known(data, inflated.codec, row, self._quick)
+            if row.walked is not None:
+                return self._read(data, inflated.codec, row, row.walked)
+            self._make_room()
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - as above
             return None
+        return None
+
+    def _read_known(self, data: memoryview, codec: CodecName, row: QuickRow, quick: QuickReader) -> Reading | None:
+        """The same where the template is known: by its gist, or whole."""
+        template = self._noted[row.template - 1]
+        if not template.looks:
+            return self._read(data, codec, row, quick.walked(row))
+        reading = self._read_by_gist(data, row, template)
+        if reading is None:
+            reading = self._read(data, codec, row, quick.walked(row))
+            if reading is not None:
+                self._note_gist(template, reading)
+        return reading
 
     def _read(self, data: memoryview, codec: CodecName, row: QuickRow, walked: Walked) -> Reading | None:
         """The same, once it was walked. Runs once for nearly every row."""
@@ -187,8 +205,6 @@ class Ordinary:
         )
         if not template.ordinary:
             return None
-        if template.looks and row.template and (reading := self._read_by_gist(data, row, walked, template)) is not None:
-            return reading
         alike = template.settled.get((codec, walked.types)) or self._alike(template, codec, walked)
         if alike is None:
             return None
@@ -212,27 +228,33 @@ class Ordinary:
             walked.digests,
         )
         self._probe.raw_bytes += row.raw_size
-        if template.looks and row.template:
-            self._note_gist(walked, template, reading)
         return reading
 
-    def _read_by_gist(self, data: memoryview, row: QuickRow, walked: Walked, template: _Template) -> Reading | None:
-        """What it says where one of its gist was read before, and its JSON says nothing but its keys."""
-        number = self._gists.find(template.looks) if self._gists is not None else 0
-        keys = self._plain_keys(walked, template) if number and template.jsons else ()
-        if not number or keys is None:
+    def _read_by_gist(self, data: memoryview, row: QuickRow, template: _Template) -> Reading | None:
+        """What it says where one of its gist was read before, whose JSON was a cause for the same.
+
+        Runs once for nearly every row, so of all that the walker has said it takes what it needs.
+        """
+        gists, walk = self._gists, self._walk
+        number = gists.find(template.looks) if gists is not None else 0
+        if walk is None or not number:
+            self.gists_missed += 1
+            return None
+        digests = walk.digests(row.n_files)
+        keys, causes = self._told_by_json(template, digests) if template.jsons else _NO_JSON
+        known = self._known[number - 1].get(causes)
+        if known is None:
             self.gists_missed += 1
             return None
         self.gists_found += 1
-        known, at, spans = self._known[number - 1], 2 * template.instruction, walked.spans
-        chars, preview, instruction_id = tasks.told(self._view[spans[at] : spans[at + 1]])
+        chars, preview, instruction_id = tasks.told(self._content(template.instruction))
         self._probe.raw_bytes += row.raw_size
         return Reading(
             known.common,
             len(data),
             row.raw_size,
-            template.file_names[walked.largest],
-            walked.largest_bytes,
+            template.file_names[row.largest],
+            row.largest_bytes,
             chars,
             preview,
             row.blob_id,
@@ -241,27 +263,35 @@ class Ordinary:
             known.faults,
             keys,
             known.lies,
-            walked.digests,
+            digests,
         )
 
-    def _plain_keys(self, walked: Walked, template: _Template) -> Sequence[str] | None:
-        """The keys of its JSON files; None where they say more."""
-        view, spans, digests = self._view, walked.spans, walked.digests
-        return tasks.plain_keys(
-            [(view[spans[2 * at] : spans[2 * at + 1]], digests[16 * at : 16 * at + 16]) for at in template.jsons]
-        )
+    def _content(self, file: int) -> memoryview:
+        """What the file holds of the archive that was walked last."""
+        assert self._walk is not None
+        spans = self._walk.spans
+        return self._view[spans[2 * file] : spans[2 * file + 1]]
 
-    def _note_gist(self, walked: Walked, template: _Template, reading: Reading) -> None:
+    def _told_by_json(self, template: _Template, digests: bytes) -> tuple[Sequence[str], Hashable]:
+        """What its JSON files say."""
+        content = self._content
+        return tasks.told_by_json([(content(file), digests[16 * file : 16 * file + 16]) for file in template.jsons])
+
+    def _note_gist(self, template: _Template, reading: Reading) -> None:
         """Read rows like this one by their gist from now on, where it has one."""
-        gists = self._gists
-        if gists is None or self._plain_keys(walked, template) is None:
-            return
-        number = gists.note(template.looks)
-        if number is None:
+        gists, known = self._gists, self._known
+        number = gists.note(template.looks) if gists is not None else 0
+        if gists is not None and number is None:
             gists.start_over()
-            self._known.clear()
-        elif number == len(self._known) + 1:
-            self._known.append(_Known(reading.common, reading.faults, reading.lies))
+            known.clear()
+        if not number:
+            return
+        if number == len(known) + 1:
+            known.append({})
+        if len(known[number - 1]) < _CAUSES:
+            assert reading.digests is not None
+            _, causes = self._told_by_json(template, reading.digests)
+            known[number - 1][causes] = _Known(reading.common, reading.faults, reading.lies)
 
     def _meaning(self, template: _Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
         """What the rules say of it."""

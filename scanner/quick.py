@@ -41,11 +41,15 @@ class QuickRow(msgspec.Struct, gc=False):
     raw_size: int = 0
     """From :data:`INFLATED` on, else 0."""
     walked: Walked | None = None
-    """From :data:`WALKED` on: then its members are named, else empty."""
+    """At :data:`WALKED`: with its members. Of a row that is :data:`READ`, :meth:`QuickReader.walked` tells."""
     template: int = 0
     """The number that :meth:`QuickReader.note` gave; 0 where there is none."""
     content_id: str | None = None
-    """Where the template is known."""
+    """Where the template is known; so the following."""
+    n_files: int = 0
+    largest: int = -1
+    """Which file is the first of the largest; -1 where there is none."""
+    largest_bytes: int = -1
 
 
 class _Reader(ctypes.Structure):
@@ -137,12 +141,16 @@ class QuickReader:
         raw_size, template, n_members, n_files, largest, largest_bytes, ids = _ANSWER.unpack_from(self._answer)
         hexadecimal = ids.hex()
         if outcome == READ:
-            walked = self._walker.walked(b"", n_files, largest, largest_bytes)
-            return QuickRow(outcome, hexadecimal[:32], raw_size, walked, template, hexadecimal[32:])
+            answer = hexadecimal[:32], raw_size, None, template, hexadecimal[32:], n_files, largest, largest_bytes
+            return QuickRow(outcome, *answer)
         if outcome == WALKED:
             walked = self._walker.walked(self._walker.members(n_members), n_files, largest, largest_bytes)
             return QuickRow(outcome, hexadecimal[:32], raw_size, walked)
         return QuickRow(outcome, hexadecimal[:32], raw_size if outcome == INFLATED else 0)
+
+    def walked(self, row: QuickRow) -> Walked:
+        """What else is said of the row that was :data:`READ` last. Nobody asks where its gist is known."""
+        return self._walker.walked(b"", row.n_files, row.largest, row.largest_bytes)
 
     def note(self, members: bytes, keys: Iterable[tuple[int, bytes]]) -> int:
         """The number of a template from now on: one more than the last one, or 0 where there is no room.

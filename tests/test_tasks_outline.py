@@ -322,6 +322,6 @@ def test_likes_that_are_full() -> None:
 def test_likes_change_nothing(documents: list[str]) -> None:
     """Files get the verdicts that they get where nothing was compiled."""
     compiled, plain = TaskConfigs(16), TaskConfigs(16)
-    plain._likes = None
+    plain.likes = None
     for document in (*documents, *documents):
         assert compiled.of(document.encode()) == plain.of(document.encode())

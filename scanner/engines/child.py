@@ -81,7 +81,6 @@ def main(outfit: Outfit) -> None:
         _reply(link, UNFIT, traceback.format_exc(limit=-3).strip().encode())
         os._exit(1)
     _reply(link, READY, b"")
-    gc.collect()
     gc.freeze()  # what exists now stays: no collection looks at it again, no page of it is copied
     if outfit.memory_bytes is not None:
         limits.limit_memory(outfit.memory_bytes)

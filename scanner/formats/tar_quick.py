@@ -96,7 +96,8 @@ class QuickWalker:
         self.at = ctypes.addressof(self._said)
         """Of what ``quick.c`` walks with, too."""
         self._answer = memoryview(self._said).cast("B")[_Walk.answer.offset :]
-        self._members, self._spans = memoryview(members), memoryview(spans).cast("i")
+        self._members, self.spans = memoryview(members), memoryview(spans).cast("i")
+        """Those of the last walk, as :attr:`Walked.spans`, and what others left behind it."""
         self._digests, self._types = memoryview(digests), memoryview(types)
         self.arena = memoryview(arena)
         """What is walked; it cannot change its size meanwhile."""
@@ -121,11 +122,15 @@ class QuickWalker:
         return Walked(
             members,
             self._types[:n_files].tobytes(),
-            self._digests[: 16 * n_files].tobytes(),
-            self._spans[: 2 * n_files].tolist(),
+            self.digests(n_files),
+            self.spans[: 2 * n_files].tolist(),
             largest,
             largest_bytes,
         )
+
+    def digests(self, n_files: int) -> bytes:
+        """Those of the last walk: see :attr:`Walked.digests`."""
+        return self._digests[: 16 * n_files].tobytes()
 
     def members(self, n_members: int) -> bytes:
         """Those of the last walk: see :attr:`Walked.members`."""

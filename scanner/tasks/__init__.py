@@ -12,7 +12,7 @@ import msgspec
 
 from scanner.model import Buffer, Meaning, MemberKind
 from scanner.tasks import documents, gist, reading
-from scanner.tasks.documents import plain_keys
+from scanner.tasks.documents import told_by as told_by_json
 from scanner.tasks.gist import Gists, looks_of
 from scanner.tasks.instruction import told
 from scanner.tasks.shape import shape_of, wants
@@ -27,8 +27,8 @@ __all__ = [
     "interpret",
     "interpret_json",
     "meaning_of",
-    "plain_keys",
     "told",
+    "told_by_json",
     "wants",
 ]
 

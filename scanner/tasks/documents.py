@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -62,15 +62,20 @@ def read(
         meaning.verifier_signals = tuple(dict.fromkeys((*meaning.verifier_signals, *signals)))[:MAX_SIGNALS]
 
 
-def plain_keys(contents: Iterable[tuple[Buffer, bytes]]) -> Sequence[str] | None:
-    """The keys of JSON files, given with their digests; None where one of them says more, or does not parse."""
+def told_by(contents: Iterable[tuple[Buffer, bytes]]) -> tuple[Sequence[str], Hashable]:
+    """What the JSON files of a task say, given with their digests: their keys, and all else that they are a cause for.
+
+    Tasks with the same files whose JSON is a cause for the same differ in nothing that :func:`read` adds but the keys.
+    """
     keys: list[str] = []
-    for content, digest in contents:
+    causes: list[tuple[object, ...]] = []
+    for number, (content, digest) in enumerate(contents):
         document = _json(content, digest)
-        if document.tells or not document.parses:
-            return None
         keys += document.keys
-    return keys
+        if document.tells or not document.parses:
+            said = document.parses, document.telling_keys, document.told, document.kind, document.words
+            causes.append((number, *said))
+    return keys, tuple(causes)
 
 
 def _tell(name: str, document: _Document, signals: list[str], meaning: Meaning) -> None:

@@ -1,4 +1,4 @@
-"""The door to ``gist.c``: tasks that mean the same as one that was read whole, found before anything of them is an object.
+"""The door to ``gist.c``: tasks that mean the same as one that was read, found before anything of them is an object.
 
 Of the tasks of one template most differ in their instruction and their JSON alone, and in what no rule looks at. What
 the rules do look at, as far as they tell tasks apart by it, is the task's gist: which texts its task.toml is like, the
@@ -28,8 +28,8 @@ _FULL: Final = -1
 def looks_of(seen: Shape) -> list[int] | None:
     """What ``gist.c`` is to look at in tasks with these names; None where they have no gist.
 
-    A task has none where more of it decides: an ignore file, a link, another .toml, or no instruction.md. Of the JSON
-    it has the caller sees that it says nothing but its keys (:func:`scanner.tasks.documents.plain_keys`).
+    A task has none where more of it decides: an ignore file, a link, another .toml, or no instruction.md. What its
+    JSON says is for the caller to see (:func:`scanner.tasks.documents.told_by`).
     """
     if seen.instruction is None or seen.tree.has_ignore_file or seen.tree.links or seen.tomls:
         return None
@@ -55,9 +55,9 @@ class Gists:
 
     def __init__(self, library: ctypes.CDLL, walk_at: int, likes: LikeTexts, entries: int) -> None:
         """``walk_at``: see :attr:`scanner.formats.tar_quick.QuickWalker.at`. ``entries``: how many are remembered."""
-        self._find = ctypes.PYFUNCTYPE(
-            ctypes.c_int32, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int
-        )(("scanner_gist", library))
+        self._find = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)(
+            ("scanner_gist", library)
+        )
         self._key, self._likes = bytearray(_KEY_BYTES), likes  # as their addresses are given away
         self._gists = _Gists(walk_at, likes.at, key=address(self._key), key_room=_KEY_BYTES)
         self._kept = KeptNumbers(self._gists.gists, entries, _ROOM_PER_ENTRY * entries)
