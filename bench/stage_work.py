@@ -12,11 +12,11 @@ from scanner.collector import Collector
 from scanner.formats.tar import TarWalker
 from scanner.formats.tar_quick import quick_walker
 from scanner.formats.zip import walk_zip
-from scanner.model import Buffer, Meaning, Member
+from scanner.model import Buffer, CodecName, Meaning, Member, Reading
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
 from scanner.ordinary import SIGNATURES, Ordinary
 from scanner.probe import HIGH_RATIO, Probe
-from scanner.quick import QuickReader, quick_reader
+from scanner.quick import ASIDE, INFLATED, UNSOUND, QuickReader, QuickRow, quick_reader
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
 from scanner.twins import Twins
 from scanner.worker import ScanWork
@@ -47,7 +47,7 @@ def inflating() -> Work:
 
 
 def quickly_walking() -> Work:
-    """Ordinary rows in one call, with no template known; others as far as it gets."""
+    """Ordinary rows in one call, with no template known; others are walked as in the row by row line."""
     walker = quick_walker(bytearray(SMALL_BYTES), SIGNATURES)
     if walker is not None:
         read = quick_reader(walker, Twins(), room_bytes=SMALL_BYTES, high_ratio=HIGH_RATIO, templates=1)
@@ -61,6 +61,9 @@ class WithoutMeaning(Ordinary):
 
     def _meaning(self, template: Any, walked: Any, digests: Any) -> Meaning:  # noqa: ARG002
         return _NOTHING
+
+    def _read_known(self, data: memoryview, codec: CodecName, row: QuickRow, quick: QuickReader) -> Reading | None:
+        return self._read(data, codec, row, quick.walked(row))  # by its gist all would be known
 
 
 _NOTHING: Final = Meaning()
@@ -125,11 +128,15 @@ STAGES: Final[dict[str, Callable[[], Work]]] = {
 }
 
 
+_NOT_WALKED: Final = frozenset({ASIDE, UNSOUND, INFLATED})
+
+
 def _read_quickly(read: QuickReader, packed: Packed) -> None:
+    arena, limits = bytearray(SMALL_BYTES), Limits()
     for buffer in packed:
         for blob in Batch.unpack(buffer):
-            if blob.data is not None:
-                read(blob.data)
+            if blob.data is not None and read(blob.data).outcome in _NOT_WALKED:
+                _walk(blob.data, arena, Ignore(), limits)
 
 
 def _walk_all(make_sink: Callable[[], Any], packed: Packed) -> None:

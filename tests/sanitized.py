@@ -23,6 +23,7 @@ from test_ordinary import ODD, SIGNATURES, task  # noqa: E402
 
 from scanner.formats.tar_quick import quick_walker  # noqa: E402
 from scanner.quick import ASIDE, READ, WALKED, quick_reader  # noqa: E402
+from scanner.tasks.gist import gists  # noqa: E402
 from scanner.tasks.outline import NOT_EMPTY, ORG_NAME, compiled_cutter  # noqa: E402
 from scanner.tasks.outline_quick import like_texts  # noqa: E402
 from scanner.twins import Twins  # noqa: E402
@@ -46,13 +47,24 @@ def read_rows(rows: list[bytes], chance: random.Random) -> int:
     assert walker is not None
     reader = quick_reader(walker, Twins(), room_bytes=len(arena), high_ratio=200, templates=64)
     assert reader is not None, "libdeflate cannot be called"
-    n_read = 0
+    likes = like_texts(8)
+    known = gists(walker.at, likes, 8)
+    assert likes is not None
+    assert known is not None
+    n_read = n_known = 0
     for raw in rows:
         blob = bytearray(gzip.compress(raw, 1, mtime=chance.getrandbits(31)))
         if chance.random() < 0.1:
             del blob[chance.randrange(len(blob)) :]
         row = reader(memoryview(blob), reader.inflate(memoryview(blob)) if chance.random() < 0.3 else ASIDE)
         n_read += row.outcome == READ
+        if row.outcome == READ:
+            files = chance.choices([*range(row.n_files)] * 9 + [row.n_files, 1 << 20, -1], k=chance.choice([1, 2, 60]))
+            looks = known.pack(chance.randrange(4), [5 * file + chance.randrange(5) for file in files])
+            n_known += bool(known.find(looks))
+            if known.note(looks) is None:
+                known.start_over()
+            known.find(looks[: chance.choice([0, 4])])
         if row.outcome == WALKED and row.walked is not None:
             n_files = len(row.walked.types)
             files = chance.sample(range(n_files), n_files)
@@ -65,6 +77,7 @@ def read_rows(rows: list[bytes], chance: random.Random) -> int:
         elif walker.is_full() or chance.random() < 0.01:
             walker.start_over()
             reader.start_over()
+    assert n_known, "some of them have a gist that was noted"
     return n_read
 
 
