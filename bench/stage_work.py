@@ -16,7 +16,7 @@ from scanner.model import Buffer, CodecName, Meaning, Member, Reading
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
 from scanner.ordinary import SIGNATURES, Ordinary
 from scanner.probe import HIGH_RATIO, Probe
-from scanner.quick import ASIDE, INFLATED, UNSOUND, QuickReader, QuickRow, quick_reader
+from scanner.quick import QuickReader, QuickRow, quick_reader
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
 from scanner.twins import Twins
 from scanner.worker import ScanWork
@@ -47,7 +47,7 @@ def inflating() -> Work:
 
 
 def quickly_walking() -> Work:
-    """Ordinary rows in one call, with no template known; others are walked as in the row by row line."""
+    """Ordinary rows in one call, with no template known; others as far as it gets."""
     walker = quick_walker(bytearray(SMALL_BYTES), SIGNATURES)
     if walker is not None:
         read = quick_reader(walker, Twins(), room_bytes=SMALL_BYTES, high_ratio=HIGH_RATIO, templates=1)
@@ -128,15 +128,11 @@ STAGES: Final[dict[str, Callable[[], Work]]] = {
 }
 
 
-_NOT_WALKED: Final = frozenset({ASIDE, UNSOUND, INFLATED})
-
-
 def _read_quickly(read: QuickReader, packed: Packed) -> None:
-    arena, limits = bytearray(SMALL_BYTES), Limits()
     for buffer in packed:
         for blob in Batch.unpack(buffer):
-            if blob.data is not None and read(blob.data).outcome in _NOT_WALKED:
-                _walk(blob.data, arena, Ignore(), limits)
+            if blob.data is not None:
+                read(blob.data)
 
 
 def _walk_all(make_sink: Callable[[], Any], packed: Packed) -> None:
