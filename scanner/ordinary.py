@@ -40,8 +40,8 @@ _COMMONS: Final = 2_048
 """What is remembered of what such rows have in common: 12 MB at worst."""
 
 _GISTS: Final = 4_096
-_CAUSES: Final = 16
-"""What is remembered of what rows mean, and for each of what their JSON is a cause for."""
+_FINDINGS: Final = 4
+"""What is remembered of what rows mean, and the most findings of such a row: 24 MB at worst, of crafted rows."""
 
 _NO_JSON: Final[tuple[Sequence[str], Hashable]] = (), ()
 
@@ -100,6 +100,7 @@ class Ordinary:
         self._gists = tasks.gists(self._walk.at, _GISTS) if self._walk is not None else None
         self._known: list[dict[Hashable, _Known]] = []
         """Rows of gist number 1, number 2 ..., by what their JSON is a cause for."""
+        self._n_known = 0
         self._template_numbers = count(1)
         self.gists_found = self.gists_missed = 0
 
@@ -280,18 +281,26 @@ class Ordinary:
     def _note_gist(self, template: _Template, reading: Reading) -> None:
         """Read rows like this one by their gist from now on, where it has one."""
         gists, known = self._gists, self._known
-        number = gists.note(template.looks) if gists is not None else 0
-        if gists is not None and number is None:
-            gists.start_over()
-            known.clear()
+        if gists is None or reading.digests is None or len(reading.faults) + len(reading.lies) > _FINDINGS:
+            return
+        if self._n_known >= _GISTS:
+            self._forget_gists()
+        number = gists.note(template.looks)
+        if number is None:
+            self._forget_gists()
         if not number:
             return
         if number == len(known) + 1:
             known.append({})
-        if len(known[number - 1]) < _CAUSES:
-            assert reading.digests is not None
-            _, causes = self._told_by_json(template, reading.digests)
-            known[number - 1][causes] = _Known(reading.common, reading.faults, reading.lies)
+        _, causes = self._told_by_json(template, reading.digests)
+        self._n_known += causes not in known[number - 1]
+        known[number - 1][causes] = _Known(reading.common, reading.faults, reading.lies)
+
+    def _forget_gists(self) -> None:
+        self._known.clear()
+        self._n_known = 0
+        if self._gists is not None:
+            self._gists.start_over()
 
     def _meaning(self, template: _Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
         """What the rules say of it."""
@@ -324,9 +333,10 @@ class Ordinary:
         return template
 
     def _forget(self) -> None:
-        """All templates."""
+        """All templates, and gists, which know them by number."""
         self._templates.clear()
         self._noted.clear()
+        self._forget_gists()
         if self._quick is not None:
             self._quick.start_over()
 

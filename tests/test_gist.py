@@ -223,11 +223,28 @@ def test_more_gists_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @where_compiled
-def test_causes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """JSON that is a cause for something else in each task fills no memory, and is read."""
-    monkeypatch.setattr("scanner.ordinary._CAUSES", 2)
-    assert found_of([changed(data_json=data) for data in (JSONS[0], *JSONS, *JSONS)]).count(True) < len(JSONS)
-    assert_same([gzip_blob(task(changed(data_json=data), mtime=1.5)) for data in (*JSONS, *JSONS, *JSONS)])
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON that is a cause for something else each time counts as a gist does, and templates are let go with them."""
+    monkeypatch.setattr("scanner.ordinary._GISTS", 4)
+    monkeypatch.setattr("scanner.ordinary._TEMPLATES", 2)
+    causes = [changed(data_json=data, instruction_md=b"%d" % n) for n, data in enumerate([*JSONS, *JSONS, *JSONS])]
+    names = [{**PLAIN, f"tests/{n // 4}": b"", "instruction.md": b"%d" % n} for n in range(40)]
+    ordinary = Ordinary(Probe(Limits()))
+    for blob in blobs_of([gzip_blob(task(files)) for files in (*causes, *names)]):
+        ordinary.read(blob)
+        assert sum(map(len, ordinary._known)) <= 4
+        assert len({id(known.common.names) for each in ordinary._known for known in each.values()}) <= 2
+    assert ordinary.gists_found >= 10
+    assert_same([gzip_blob(task(files, mtime=1.5)) for files in (*causes, *names)])
+
+
+@where_compiled
+def test_rows_of_many_findings() -> None:
+    """Rows with more findings than is remembered are read each time, with all of them."""
+    lies = {f"tests/{n}.png": b"no picture" for n in range(9)}
+    rows = [{**PLAIN, **lies, "instruction.md": b"%d" % number} for number in range(4)]
+    assert not any(found_of(rows))
+    assert_same([gzip_blob(task(files)) for files in rows])
 
 
 @where_compiled
