@@ -12,11 +12,11 @@ from scanner.collector import Collector
 from scanner.formats.tar import TarWalker
 from scanner.formats.tar_quick import quick_walker
 from scanner.formats.zip import walk_zip
-from scanner.model import Buffer, CodecName, Meaning, Member, Reading
+from scanner.model import Buffer, Meaning, Member
 from scanner.options import CHUNK_BYTES, SMALL_BYTES, Limits
 from scanner.ordinary import SIGNATURES, Ordinary
 from scanner.probe import HIGH_RATIO, Probe
-from scanner.quick import QuickReader, QuickRow, quick_reader
+from scanner.quick import QuickReader, quick_reader
 from scanner.sniff import HEAD_BYTES, codec_of, container_of
 from scanner.twins import Twins
 from scanner.worker import ScanWork
@@ -62,8 +62,9 @@ class WithoutMeaning(Ordinary):
     def _meaning(self, template: Any, walked: Any, digests: Any) -> Meaning:  # noqa: ARG002
         return _NOTHING
 
-    def _read_known(self, data: memoryview, codec: CodecName, row: QuickRow, quick: QuickReader) -> Reading | None:
-        return self._read(data, codec, row, quick.walked(row))  # by its gist all would be known
+    def __init__(self, probe: Probe) -> None:
+        super().__init__(probe)
+        self._gists = None  # by which all would be known
 
 
 _NOTHING: Final = Meaning()

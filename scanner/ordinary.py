@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import compress, count
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from xxhash import xxh3_128_hexdigest
 
@@ -116,7 +116,10 @@ class Ordinary:
         if data is None or self._walk is None:
             return probe.read(blob)
         row = self._in_one_call(data)
-        if row is None or row.outcome in (ASIDE, MET):
+        if row is not None and row.outcome == READ and (known := self._by_gist(data, row)) is not None:
+            probe.twins.misses += 1
+            return known
+        if row is None or row.outcome in (ASIDE, MET) or (row.outcome == READ and row.walked is None):
             return self._read_by_steps(data, xxh3_128_hexdigest(data) if row is None else row.blob_id)
         probe.twins.misses += 1
         inflated = Inflated("gzip", None if row.outcome == UNSOUND else row.raw_size)
@@ -172,31 +175,33 @@ class Ordinary:
         walked = self._walk(size)
         return QuickRow(INFLATED if walked is None else WALKED, blob_id, size, walked)
 
-    def _ordinary(self, data: memoryview, inflated: Inflated, row: QuickRow) -> Reading | None:
-        """What an ordinary row says; None where it is not one, or for a defect of ours: the probe reads it then."""
+    def _by_gist(self, data: memoryview, row: QuickRow) -> Reading | None:
+        """What a row says that was read in one call, by its gist. None where that is not known: then the row is walked.
+
+        Or, for a defect of ours, it is not, and is read step by step.
+        """
         try:
-            if row.outcome == READ and self._quick is not None:
-                return self._read_known(data, inflated.codec, row, self._quick)
-            if row.walked is not None:
-                return self._read(data, inflated.codec, row, row.walked)
-            self._make_room()
+            template = self._noted[row.template - 1]
+            reading = self._read_by_gist(data, row, template) if template.looks else None
+            if reading is None and self._quick is not None:
+                row.walked = self._quick.walked(row)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - as above
             return None
-        return None
-
-    def _read_known(self, data: memoryview, codec: CodecName, row: QuickRow, quick: QuickReader) -> Reading | None:
-        """The same where the template is known: by its gist, or whole."""
-        template = self._noted[row.template - 1]
-        if not template.looks:
-            return self._read(data, codec, row, quick.walked(row))
-        reading = self._read_by_gist(data, row, template)
-        if reading is None:
-            reading = self._read(data, codec, row, quick.walked(row))
-            if reading is not None:
-                self._note_gist(template, reading)
         return reading
+
+    def _ordinary(self, data: memoryview, inflated: Inflated, row: QuickRow) -> Reading | None:
+        """What an ordinary row says; None where it is not one, or for a defect of ours: the probe reads it then."""
+        try:
+            if row.walked is None:
+                self._make_room()
+                return None
+            return self._read(data, inflated.codec, row, row.walked)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            return None
 
     def _read(self, data: memoryview, codec: CodecName, row: QuickRow, walked: Walked) -> Reading | None:
         """The same, once it was walked. Runs once for nearly every row."""
@@ -228,6 +233,8 @@ class Ordinary:
             alike.lies,
             walked.digests,
         )
+        if row.template and template.looks:
+            self._note_gist(template, reading)
         self._probe.raw_bytes += row.raw_size
         return reading
 
@@ -425,7 +432,8 @@ class _Template:
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike | None] = {}
         self.looks = b""
         """Of :class:`scanner.tasks.Gists`; empty where such rows have no gist."""
-        self.instruction, self.jsons = 0, cast("Sequence[int]", ())
+        self.instruction = 0
+        self.jsons: Sequence[int] = ()
         self.settled: dict[tuple[str, bytes], _Alike] = {}
         """Rows whose content types the walker settles all, by codec and what it says of them."""
 

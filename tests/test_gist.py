@@ -248,6 +248,34 @@ def test_rows_of_many_findings() -> None:
 
 
 @where_compiled
+def test_texts_whose_config_is_not_told_yet() -> None:
+    """Between the moment a kind of text is noted and that at which C is told what it says, such tasks have no gist."""
+    rows = [gzip_blob(task(PLAIN, mtime=number + 0.5)) for number in range(6)]
+    ordinary = Ordinary(Probe(Limits()))
+    for blob in blobs_of(rows[:5]):
+        ordinary.read(blob)
+    found = ordinary.gists_found
+    assert CONFIGS.likes is not None
+    number = CONFIGS.likes.find(PLAIN["task.toml"])
+    CONFIGS.likes.note_config(number, 0)
+    ordinary.read(blobs_of(rows)[5])
+    CONFIGS._forget()
+    assert found == ordinary.gists_found > 0
+
+
+@where_compiled
+def test_a_defect_of_gists_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where finding or noting one fails, rows are read another way, and say the same."""
+
+    def fails(*_: object) -> int:
+        raise IndexError("a defect")
+
+    for name in ("find", "note"):
+        monkeypatch.setattr(f"scanner.tasks.gist.Gists.{name}", fails)
+        assert_same([gzip_blob(task(PLAIN, mtime=number + 0.5)) for number in range(5)])
+
+
+@where_compiled
 def test_numbers_of_what_was_forgotten() -> None:
     """When what is known of task.toml starts over, a text that gets the number of another one is not taken for it."""
     ordinary = Ordinary(Probe(Limits()))

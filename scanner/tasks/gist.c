@@ -57,7 +57,7 @@ static int is_plain(const uint8_t *text, size_t n) {
 
 static int put_config(Key *key, Outlines *outlines, const uint8_t *text, size_t n) {
     int32_t number = n <= (size_t)outlines->most_bytes && is_plain(text, n) ? scanner_like(outlines, text, n, 0) : 0;
-    return number && put(key, &outlines->configs[number], sizeof *outlines->configs);
+    return number && outlines->configs[number] && put(key, &outlines->configs[number], sizeof *outlines->configs);
 }
 
 static int is_image_character(uint8_t c) {
@@ -120,7 +120,7 @@ int32_t scanner_gist(Gists *of, const uint8_t *looks, size_t n, int noting) {
     const Walk *walk = of->walk;
     Key key = {of->key, of->key + of->key_room};
     size_t n_files = (size_t)walk->n_files;
-    if (!n || memchr(walk->types, 0, n_files) || !put(&key, looks, 4) || !put(&key, walk->types, n_files)) return NONE;
+    if (!n || memchr(walk->types, 0 /* unsettled */, n_files) || !put(&key, looks, 4) || !put(&key, walk->types, n_files)) return NONE;
     for (size_t i = 1; i < n; i++) {
         int32_t look;
         memcpy(&look, looks + 4 * i, sizeof look);

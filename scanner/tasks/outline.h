@@ -15,7 +15,7 @@ typedef struct {
     uint8_t *skeleton;
     uint8_t *key;       /* 4 times as many */
     int64_t most_bytes; /* of a text: as many as there are places */
-    int32_t *configs;   /* by the number of like texts: that of what they say, which others may say, too */
+    int32_t *configs;   /* by the number of like texts: that of what they say, as others may; 0 until Python has said it */
 } Outlines;
 
 /* The number of all texts with this outline, as Outline.key in scanner/tasks/outline.py tells them apart (or finer); 0 where

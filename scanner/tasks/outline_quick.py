@@ -94,6 +94,7 @@ class LikeTexts:
 
     def start_over(self) -> None:
         """Forget all: numbers mean others from now on."""
+        self._configs[:] = memoryview(bytes(self._configs.nbytes)).cast("i")
         for kept in self._kept:
             kept.start_over()
 
