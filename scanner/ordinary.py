@@ -7,26 +7,25 @@ gives the same for both (tests/test_ordinary.py). Where nothing was compiled all
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
-from itertools import compress, count
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from functools import partial
+from itertools import count
+from typing import Final, NamedTuple
 
 from xxhash import xxh3_128_hexdigest
 
 from scanner import tasks
-from scanner.collector import OPENABLE, Collector
+from scanner.collector import Collector
 from scanner.content import SHEBANG_LINES, TELLING_STARTS, content_type
 from scanner.engines.limits import progress
-from scanner.formats.tar_header import number, text
+from scanner.formats.tar_header import text
 from scanner.formats.tar_quick import EMPTY, FIRST_LINES, MOST_LINE_BYTES, TEXT, Signatures, Walked, quick_walker
 from scanner.model import Blob, CodecName, Common, Fault, Meaning, MemberKind, Reading
-from scanner.names import Lie, collisions_of, facts_of, findings_of, is_telling
-from scanner.options import MAGIC_BYTES, Limits
+from scanner.names import Lie
+from scanner.options import MAGIC_BYTES
 from scanner.probe import HIGH_RATIO, Inflated, Probe, timed
 from scanner.quick import ASIDE, INFLATED, MET, READ, UNSOUND, WALKED, QuickReader, QuickRow, quick_reader
+from scanner.template import Alike, Template, is_plain_mode
 
 _PATIENCE_SECONDS: Final = 1
 """A row here may take a tenth of a second; with a lower limit of time for one the probe reads them all."""
@@ -35,7 +34,6 @@ _TEMPLATES: Final = 1_024
 _TEMPLATE_MEMBERS: Final = 128
 """What is remembered of names, and the longest list: together 40 MB at worst, of crafted rows."""
 
-_TYPE_LISTS: Final = 64
 _COMMONS: Final = 2_048
 """What is remembered of what such rows have in common: 12 MB at worst."""
 
@@ -45,8 +43,6 @@ _FINDINGS: Final = 4
 
 _NO_JSON: Final[tuple[Sequence[str], Hashable]] = (), ()
 
-_IS_WANTED: Final = attrgetter("wanted")
-
 _LINES: Final = tuple(line for line in SHEBANG_LINES if b"sh" in line or b"python" in line)
 SIGNATURES: Final = Signatures(TELLING_STARTS, [line for line in _LINES if len(line) <= MOST_LINE_BYTES], MAGIC_BYTES)
 _SETTLED: Final[dict[int, str]] = {
@@ -55,17 +51,6 @@ _SETTLED: Final[dict[int, str]] = {
     **{FIRST_LINES + at: SHEBANG_LINES[line] for at, line in enumerate(SIGNATURES.lines)},
 }
 """The content types of files that the walker settles."""
-
-
-class _Alike(NamedTuple):
-    """Rows of one template and codec whose files have the same content types."""
-
-    types: tuple[str, ...]
-    lies: tuple[Lie, ...]
-    faults: tuple[Fault, ...]
-    """What names and content types are a cause for."""
-    commons: dict[tuple[Any, ...], Common]
-    """What was met of them, by what they mean."""
 
 
 class _Known(NamedTuple):
@@ -92,9 +77,9 @@ class Ordinary:
                 self._walk, probe.twins, room_bytes=room, high_ratio=HIGH_RATIO, templates=_TEMPLATES
             )
         self._heads: list[tuple[str, bool]] = []
-        self._templates: dict[bytes, _Template] = {}
+        self._templates: dict[bytes, Template] = {}
         """By their members."""
-        self._noted: list[_Template] = []
+        self._noted: list[Template] = []
         """Those that are read in one call: number 1, number 2 ..."""
         self._n_commons = 0
         self._gists = tasks.gists(self._walk.at, _GISTS) if self._walk is not None else None
@@ -238,7 +223,7 @@ class Ordinary:
         self._probe.raw_bytes += row.raw_size
         return reading
 
-    def _read_by_gist(self, data: memoryview, row: QuickRow, template: _Template) -> Reading | None:
+    def _read_by_gist(self, data: memoryview, row: QuickRow, template: Template) -> Reading | None:
         """What it says where one of its gist was read before, whose JSON was a cause for the same.
 
         Runs once for nearly every row, so of all that the walker has said it takes what it needs.
@@ -280,12 +265,12 @@ class Ordinary:
         spans = self._walk.spans
         return self._view[spans[2 * file] : spans[2 * file + 1]]
 
-    def _told_by_json(self, template: _Template, digests: bytes) -> tuple[Sequence[str], Hashable]:
+    def _told_by_json(self, template: Template, digests: bytes) -> tuple[Sequence[str], Hashable]:
         """What its JSON files say."""
         content = self._content
         return tasks.told_by_json([(content(file), digests[16 * file : 16 * file + 16]) for file in template.jsons])
 
-    def _note_gist(self, template: _Template, reading: Reading) -> None:
+    def _note_gist(self, template: Template, reading: Reading) -> None:
         """Read rows like this one by their gist from now on, where it has one."""
         gists, known = self._gists, self._known
         if gists is None or reading.digests is None or len(reading.faults) + len(reading.lies) > _FINDINGS:
@@ -309,7 +294,7 @@ class Ordinary:
         if self._gists is not None:
             self._gists.start_over()
 
-    def _meaning(self, template: _Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
+    def _meaning(self, template: Template, walked: Walked, digests: Sequence[bytes]) -> Meaning:
         """What the rules say of it."""
         view, spans = self._view, walked.spans
         contents = template.no_contents.copy()
@@ -319,15 +304,15 @@ class Ordinary:
 
     # -- what is learnt, and forgotten --------------------------------------------------------------------------------
 
-    def _learn(self, members: bytes) -> _Template:
+    def _learn(self, members: bytes) -> Template:
         """What rows with these members have in common."""
         listed: list[tuple[str, MemberKind]] = []
-        is_plain_mode = True
+        has_plain_modes = True
         for member in memoryview(members).cast("i").tolist():
             name, has_plain_mode = self._head(member >> 1)
-            is_plain_mode &= has_plain_mode
+            has_plain_modes &= has_plain_mode
             listed.append((name.rstrip("/"), "dir") if member & 1 else (name, "file"))
-        template = _Template(listed, self._probe.limits, is_plain_mode=is_plain_mode)
+        template = Template(listed, self._probe.limits, has_plain_modes=has_plain_modes)
         if len(listed) <= _TEMPLATE_MEMBERS:
             if len(self._templates) >= _TEMPLATES:
                 self._forget()
@@ -353,7 +338,7 @@ class Ordinary:
         heads = self._heads
         while len(heads) < number_of_head:
             head = self._walk.head(len(heads) + 1)
-            heads.append((text(head[:100]), _is_plain_mode(head[100:108])))
+            heads.append((text(head[:100]), is_plain_mode(head[100:108])))
         return heads[number_of_head - 1]
 
     def _make_room(self) -> None:
@@ -363,7 +348,7 @@ class Ordinary:
             self._heads.clear()
             self._forget()
 
-    def _alike(self, template: _Template, codec: str, walked: Walked) -> _Alike | None:
+    def _alike(self, template: Template, codec: str, walked: Walked) -> Alike | None:
         """The rows like this one; None where an archive in it is to be opened."""
         arena, spans = self._probe.arena, walked.spans
         types = tuple(
@@ -374,7 +359,7 @@ class Ordinary:
         )
         return template.alike(codec, types, walked.types)
 
-    def _common(self, codec: CodecName, template: _Template, alike: _Alike, meaning: Meaning) -> Common:
+    def _common(self, codec: CodecName, template: Template, alike: Alike, meaning: Meaning) -> Common:
         """What a row has in common with others that was not met before."""
         if self._n_commons >= _COMMONS:
             for each in self._templates.values():
@@ -391,100 +376,3 @@ class Ordinary:
         for fault in faults:
             sink.fault(fault.kind, member=fault.member, offset=fault.offset, detail=fault.detail)
         return sink.faults
-
-
-@lru_cache(64)
-def _is_plain_mode(field: bytes) -> bool:
-    """Whether a mode is a number, without set-user bits and the like."""
-    mode = number(field)
-    return mode is not None and mode >= 0 and not mode & 0o7000
-
-
-class _Template:
-    """What rows share that have the same names: nearly all of a source, often."""
-
-    def __init__(self, listed: list[tuple[str, MemberKind]], limits: Limits, *, is_plain_mode: bool) -> None:
-        names, kinds = zip(*listed, strict=True) if listed else ((), ())
-        facts = [facts_of(name) for name in names]
-        self.ordinary = (
-            is_plain_mode
-            and not any(each.notes for each in facts)  # so each name is printable, too
-            and "file" in kinds
-            and not collisions_of(names)
-            and (not limits.members or len(listed) <= limits.members)
-        )
-        if not self.ordinary:
-            return
-        self._opens = limits.depth > 0
-        self._facts = [each for each, kind in zip(facts, kinds, strict=True) if kind == "file"]
-        self.file_names = tuple([name for name, kind in listed if kind == "file"])
-        # Directories last, so that what is said of files is said of the first members: names come once, and then the
-        # order of directories means nothing.
-        self._known = tasks.KnownNames(*zip(*sorted(listed, key=lambda member: member[1] == "dir"), strict=True))
-        n_files = len(self.file_names)
-        self.counts = len(listed), n_files, len(listed) - n_files, 0
-        self.no_contents: list[memoryview | None] = [None] * n_files
-        self.wanted = list(compress(zip(count(), count(0, 2), count(1, 2)), map(_IS_WANTED, self._facts)))
-        """Files that the rules read, and where their spans begin and end."""
-        self.digests = struct.Struct("16s" * n_files).unpack
-        keys = [each.key for each in self._facts]
-        self._keys, self._order = keys, sorted(range(n_files), key=keys.__getitem__)
-        self._alike: dict[tuple[str, tuple[str, ...]], _Alike | None] = {}
-        self.looks = b""
-        """Of :class:`scanner.tasks.Gists`; empty where such rows have no gist."""
-        self.instruction = 0
-        self.jsons: Sequence[int] = ()
-        self.settled: dict[tuple[str, bytes], _Alike] = {}
-        """Rows whose content types the walker settles all, by codec and what it says of them."""
-
-    def look_by(self, number: int) -> None:
-        """Give such rows a gist, where they have one, that no other template has."""
-        looks, instruction = self._known.gist_looks, self._known.instruction
-        if looks is not None and instruction is not None:
-            self.looks, self.instruction = tasks.Gists.pack(number, looks), instruction
-            self.jsons = self._known.jsons
-
-    def alike(self, codec: str, types: tuple[str, ...], said: bytes) -> _Alike | None:
-        """The rows of this codec whose files have these content types; None where one of them is to be opened."""
-        key = codec, types
-        if key not in self._alike:
-            is_odd = self._opens and not OPENABLE.isdisjoint(types)
-            alike = None if is_odd else self._typed(types)
-            if alike is not None and alike.faults:
-                return alike  # seldom, and too large to be remembered
-            if len(self._alike) >= _TYPE_LISTS:
-                self.forget()
-            self._alike[key] = alike
-        alike = self._alike[key]
-        if alike is not None and all(said):
-            self.settled[codec, said] = alike
-        return alike
-
-    def _typed(self, types: tuple[str, ...]) -> _Alike:
-        """What follows from names and content types."""
-        lies: list[Lie] = []
-        faults: list[Fault] = []
-        for name, facts, type_ in zip(self.file_names, self._facts, types, strict=True):
-            if is_telling(facts, type_):
-                found = findings_of(name, facts, type_)
-                lies += found.lies
-                faults += found.faults
-        return _Alike(types, tuple(lies), tuple(faults), {})
-
-    def forget(self) -> None:
-        """Let go of what rows had in common."""
-        if self.ordinary:
-            self._alike.clear()
-            self.settled.clear()
-
-    def keys_in_order(self) -> Iterator[tuple[int, bytes]]:
-        """Each file and its key as the content id takes them: names are distinct, so digests do not decide."""
-        return ((file, self._keys[file]) for file in self._order)
-
-    def content_id(self, digests: Sequence[bytes]) -> str:
-        """See :class:`scanner.model.Record`. For a row that was not read in one call."""
-        return xxh3_128_hexdigest(b"".join([key + digests[file] for file, key in self.keys_in_order()]))
-
-    def meaning(self, contents: Sequence[memoryview | None], digests: Sequence[bytes]) -> Meaning:
-        """What the rules say of files with this content."""
-        return self._known.meaning(contents, digests)

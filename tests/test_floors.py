@@ -44,7 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     "engines": BASE | {"interrupts"},
     "contents": BASE | {"formats", "content", "sniff"},
     "quick": BASE | {"twins", "formats"},
-    "ordinary": BASE | {"quick", "probe", "formats", "content", "tasks", "names", "collector", "engines"},
+    "template": BASE | {"formats", "tasks", "names", "collector"},
+    "ordinary": BASE | {"template", "quick", "probe", "formats", "content", "tasks", "names", "collector", "engines"},
     "worker": BASE
     | {"ordinary", "probe", "probes", "tasks", "readings", "stats", "records", "members", "shards", "engines"},
     "report": BASE | {"stats", "run", "shards", "records", "members"},
