@@ -20,7 +20,7 @@ STAGES: Final = {
     "inflate": tuple(f"formats.{name}" for name in ("gzip", "zstd", "bzip2", "xz", "lz4", "streams")),
     "walk": ("formats", "sniff", "compiled", "quick"),
     "interpret": (
-        *("ordinary", "probe", "collector", "names", "content", "tasks", "twins"),
+        *("ordinary", "template", "probe", "collector", "names", "content", "tasks", "twins"),
         *("model", "faults", "options", "worker"),
     ),
     "write": (
